@@ -1,0 +1,62 @@
+"""Names that are computed, so that the same thing told twice gets the same name.
+
+In:  the fields that make an event or an execution what it is. Out: their ids.
+Not here: which fields a technology has (the sources), what happens when an id is seen again (ledger).
+
+Every field is hashed with its length in front: without it ("a", "bc") and ("ab", "c") would be one event.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+
+# 16 bytes of SHA-256 give 26 characters of base32, 128 bits: no two of 10^15 events share an id by chance.
+_EVENT_ID_BYTES = 16
+EXECUTION_ID_LENGTH = 26
+
+
+def _digest(fields: tuple[str | bytes, ...]) -> bytes:
+    hashed = hashlib.sha256()
+    for field in fields:
+        data = field.encode() if isinstance(field, str) else field
+        hashed.update(struct.pack(">I", len(data)) + data)
+    return hashed.digest()
+
+
+def _base32(data: bytes) -> str:
+    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
+
+
+def event_id(kind: str, *fields: str | bytes) -> str:
+    """Return the id of the event with these identity fields. Source: reference/event-formats.md §14."""
+    return f"{kind}-{_base32(_digest((kind, *fields))[:_EVENT_ID_BYTES])}"
+
+
+def s3_event_id(provider: str, bucket: str, key: bytes, version: str, action: str) -> str:
+    """Return the id of an event of an S3-like store.
+
+    version: the versionId if there is one, else what the store has instead (MinIO: modification time in ms). An empty
+    versionId and "null" (versioning suspended) are no version; the caller has replaced them (design §3.2).
+    """
+    return event_id("s3", provider, bucket, key, version, action)
+
+
+def folder_event_id(provider: str, bucket: str, key: bytes, inode: int, size: int, mtime_ns: int) -> str:
+    """Return the id of a file as it was: the same path with another inode, size or time is another event."""
+    path = bucket.encode() + b"/" + key
+    return event_id("folder", provider, path, str(inode), str(size), str(mtime_ns))
+
+
+def execution_id(tenant: str, service_uid: str, event: str, *again: str) -> str:
+    """Return the id of the execution of one service for one event: 26 characters of base32, 130 bits.
+
+    again: ("redrive", id) or ("replay", id) for an execution that is meant to be another one. Source: design §3.4.
+    """
+    return _base32(_digest((tenant, service_uid, event, *again)))[:EXECUTION_ID_LENGTH]
+
+
+def partition_key(source: str, key: bytes) -> str:
+    """Return the key of the bus record: events of one object stay in order, objects of one bucket spread (§15)."""
+    return hashlib.sha256(source.encode() + b"\0" + key).hexdigest()[:16]
