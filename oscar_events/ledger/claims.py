@@ -1,0 +1,237 @@
+"""The claim: events become executions, once each per service, in the transaction that stores how far intake read.
+
+In:  a batch of events with their bytes, and the bus positions behind it. Out: the executions that are new.
+Not here: decoding and quarantine (oscar_dispatcher/intake.py), what an event may start (matching.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from oscar_events.codec import subject
+from oscar_events.event import Action, StorageEvent
+from oscar_events.execution import State
+from oscar_events.identity import execution_id
+from oscar_events.ledger.services import Catalogue
+from oscar_events.ledger.store import now
+from oscar_events.ledger.tables import events, executions, gaps, positions, queue
+from oscar_events.matching import Match
+
+# SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535; an IN list of this size also stays cheap to parse.
+_IDS_PER_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An event and the bytes it was on the bus."""
+
+    event: StorageEvent
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a partition has been read. topic_id: of the topic's life, not its name."""
+
+    topic_id: str
+    partition: int
+    next_offset: int
+
+
+def claim(
+    connection: Connection, catalogue: Catalogue, sightings: Sequence[Sighting], read: Iterable[Position] = ()
+) -> set[str]:
+    """Insert an execution for each event and service it starts, unless there is one; return the services with new ones.
+
+    Events are matched with the services of this transaction. Rows are inserted in the order of their ids, so that two
+    claimers cannot wait for each other in a circle.
+    """
+    catalogue.refresh(connection)
+    wanted = {
+        execution_id(sighting.event.tenant, match.service_uid, sighting.event.id): (sighting, match)
+        for sighting in sightings
+        for match in _matches(catalogue, sighting.event)
+    }
+    wanted = _without_old_times(connection, wanted)
+    uids: set[str] = set()
+    if wanted:
+        time = now(connection)
+        _store_events(connection, [sighting for sighting, _ in wanted.values()])
+        rows = [_execution(catalogue, identity, *wanted[identity], time) for identity in sorted(wanted)]
+        inserted = _insert_new(connection, rows)
+        new = [row for row in rows if row["id"] in inserted]
+        if new:
+            connection.execute(insert(queue), [_waiting(row, time) for row in new])
+            uids = {row["service_uid"] for row in new}
+    _store_positions(connection, read)
+    return uids
+
+
+def known(connection: Connection, execution_ids: Collection[str]) -> set[str]:
+    """Return those of the ids that have a row, be it only a tombstone."""
+    ids = sorted(execution_ids)
+    found: set[str] = set()
+    for start in range(0, len(ids), _IDS_PER_QUERY):
+        some = ids[start : start + _IDS_PER_QUERY]
+        found.update(connection.scalars(select(executions.c.id).where(executions.c.id.in_(some))))
+    return found
+
+
+def stored_positions(connection: Connection, topic_id: str) -> dict[int, int]:
+    """Return the next offset to read, per partition that was ever read."""
+    query = select(positions.c.partition, positions.c.next_offset).where(positions.c.topic_id == topic_id)
+    return {row.partition: row.next_offset for row in connection.execute(query)}
+
+
+def record_gap(connection: Connection, topic_id: str, partition: int, wanted: int, first: int) -> None:
+    """Write down that the log no longer had offsets wanted to first - 1, and go on at first."""
+    row = {"topic_id": topic_id, "partition": partition, "wanted_offset": wanted, "first_offset": first}
+    connection.execute(insert(gaps).values(**row, found_at=now(connection)))
+    _store_positions(connection, [Position(topic_id, partition, first)])
+
+
+def _matches(catalogue: Catalogue, event: StorageEvent) -> list[Match]:
+    """Return what the event starts: only created objects do, and only named services if it names some (design §3.9)."""
+    if event.action is not Action.CREATED:
+        return []
+    found = catalogue.index.match(event.tenant, event.provider, event.bucket, event.key)
+    if event.service is not None:
+        found = [match for match in found if catalogue.services[match.service_uid].service.name == event.service]
+    if event.service_uids:
+        found = [match for match in found if match.service_uid in event.service_uids]
+    return found
+
+
+_Wanted = dict[str, tuple[Sighting, Match]]
+
+_same_file = (
+    select(executions.c.service_uid, events.c.modified_ns)
+    .join(executions, executions.c.event_id == events.c.id)
+    .where(
+        events.c.provider == bindparam("provider"),
+        events.c.bucket == bindparam("bucket"),
+        events.c.subject == bindparam("subject"),
+        events.c.file_id == bindparam("file_id"),
+        events.c.size == bindparam("size"),
+        events.c.modified_ns > bindparam("modified_ns"),
+    )
+)
+
+
+def _without_old_times(connection: Connection, wanted: _Wanted) -> _Wanted:
+    """Drop what speaks of a file version already claimed under a newer time.
+
+    Tools that copy (cp -p, unzip, rsync) close the file and then set its time back: same path, inode and size with an
+    older time is the same version (design §3.2).
+    """
+    kept: _Wanted = {}
+    newest: dict[tuple[object, ...], int] = {}
+    for identity, (sighting, match) in wanted.items():  # in the order of the bus
+        event = sighting.event
+        if event.modified_ns is not None:
+            file = (match.service_uid, event.provider, event.bucket, event.key, event.file_id, event.size)
+            if newest.get(file, 0) > event.modified_ns or match.service_uid in _claimed_under_newer_time(
+                connection, event
+            ):
+                continue
+            newest[file] = event.modified_ns
+        kept[identity] = (sighting, match)
+    return kept
+
+
+def _claimed_under_newer_time(connection: Connection, event: StorageEvent) -> set[str]:
+    rows = connection.execute(
+        _same_file,
+        {
+            "provider": event.provider,
+            "bucket": event.bucket,
+            "subject": subject(event.key),
+            "file_id": event.file_id,
+            "size": event.size,
+            "modified_ns": event.modified_ns,
+        },
+    )
+    return {row.service_uid for row in rows}
+
+
+def _store_events(connection: Connection, sightings: Iterable[Sighting]) -> None:
+    rows = {
+        sighting.event.id: {
+            "id": sighting.event.id,
+            "tenant": sighting.event.tenant,
+            "provider": sighting.event.provider,
+            "bucket": sighting.event.bucket,
+            "subject": subject(sighting.event.key),
+            "size": sighting.event.size,
+            "file_id": sighting.event.file_id,
+            "modified_ns": sighting.event.modified_ns,
+            "recorded_at": int(sighting.event.recorded.timestamp() * 1000),
+            "envelope": sighting.envelope,
+        }
+        for sighting in sightings
+    }
+    connection.execute(_insert_if_absent(connection, events), [rows[identity] for identity in sorted(rows)])
+
+
+def _execution(catalogue: Catalogue, identity: str, sighting: Sighting, match: Match, time: int) -> dict[str, Any]:
+    return {
+        "id": identity,
+        "tenant": sighting.event.tenant,
+        "service_uid": match.service_uid,
+        "service": catalogue.services[match.service_uid].service.name,
+        "event_id": sighting.event.id,
+        "bucket": sighting.event.bucket,
+        "subject": subject(sighting.event.key),
+        "input": match.input_index,
+        "state": State.PENDING.value,
+        "attempt": 1,
+        "cancel_requested": False,
+        "reason": "",
+        "created_at": time,
+    }
+
+
+def _waiting(row: Mapping[str, Any], time: int) -> dict[str, Any]:
+    return {
+        "execution_id": row["id"],
+        "service_uid": row["service_uid"],
+        "tenant": row["tenant"],
+        "not_before_at": time,
+    }
+
+
+def _insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+    statement = _insert_if_absent(connection, executions).returning(executions.c.id)
+    return set(connection.scalars(statement, rows))
+
+
+def _store_positions(connection: Connection, read: Iterable[Position]) -> None:
+    """Store the positions as a maximum: a claimer that was slower never takes another back."""
+    for position in read:
+        values = {
+            "topic_id": position.topic_id,
+            "partition": position.partition,
+            "next_offset": position.next_offset,
+        }
+        statement = _dialect(connection).insert(positions).values(values)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[positions.c.topic_id, positions.c.partition],
+                set_={"next_offset": statement.excluded.next_offset},
+                where=positions.c.next_offset < statement.excluded.next_offset,
+            )
+        )
+
+
+def _insert_if_absent(connection: Connection, table: Any) -> Any:
+    return _dialect(connection).insert(table).on_conflict_do_nothing()
+
+
+def _dialect(connection: Connection) -> Any:
+    """Return the module with this database's INSERT ... ON CONFLICT, which SQLAlchemy writes once per dialect."""
+    return postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -1,0 +1,115 @@
+"""The ledger in a SQLite file keeps the ledger's contract, and its tables are what the migrations make."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy import event as sa_event
+from sqlalchemy.exc import OperationalError
+
+from oscar_events.errors import ConfigurationError, LedgerError
+from oscar_events.ledger import ends, leases, roles, runs
+from oscar_events.ledger.roles import SCHEDULER
+from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.tables import metadata
+from tests.contracts.ledger.claiming import ClaimsContract, ServicesContract
+from tests.contracts.ledger.making import Life
+from tests.contracts.ledger.running import CancelsContract, EndsContract, LeasesContract, RolesContract, RunsContract
+
+
+@pytest.fixture
+async def life(tmp_path: Path) -> AsyncIterator[Life]:
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        yield Life(ledger)
+
+
+class TestServices(ServicesContract):
+    pass
+
+
+class TestClaims(ClaimsContract):
+    pass
+
+
+class TestRoles(RolesContract):
+    pass
+
+
+class TestLeases(LeasesContract):
+    pass
+
+
+class TestEnds(EndsContract):
+    pass
+
+
+class TestCancels(CancelsContract):
+    pass
+
+
+class TestRuns(RunsContract):
+    pass
+
+
+async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        assert await ledger.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata)) == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "index"),
+    [
+        (ends.cancels, "executions_in_flight"),
+        (runs.in_flight, "executions_in_flight"),
+        (partial(leases.repair, epoch=1), "executions_live"),
+        (partial(ends.cancel_service, uid="x", running_too=True), "executions_live"),
+    ],
+)
+async def test_what_is_asked_again_and_again_does_not_read_the_runs_that_ended(
+    tmp_path: Path, unit: Callable[[Connection], object], index: str
+) -> None:
+    def plan(connection: Connection) -> str:
+        assert roles.take(connection, SCHEDULER, "me", 60_000) == 1
+        asked: list[tuple[str, Any]] = []
+        sa_event.listen(connection, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+        unit(connection)
+        statement, parameters = asked[-1]
+        return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
+
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        assert f"USING INDEX {index}" in await ledger.write(plan)
+
+
+async def test_a_full_disk_is_waited_out_and_a_wrong_statement_is_not(tmp_path: Path) -> None:
+    def fill(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        connection.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(1000000)")
+
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        with pytest.raises(LedgerError, match="full"):
+            await ledger.write(fill)
+        with pytest.raises(OperationalError, match="no such table"):
+            await ledger.read(lambda c: c.execute(text("SELECT * FROM nowhere")))
+
+
+async def test_a_ledger_keeps_its_name_when_it_is_opened_again(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        first = ledger.instance
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        assert ledger.instance == first
+
+
+async def test_a_ledger_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        await ledger.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(ConfigurationError, match=r"newer oscar-events.*install the newer version"):
+        async with Ledger(tmp_path / "ledger.db"):
+            pass
