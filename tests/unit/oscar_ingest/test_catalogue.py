@@ -1,0 +1,41 @@
+"""The reconciler sees in the ledger which services there are and what has run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from oscar_events.bus.memory import MemoryBus
+from oscar_events.ledger import services
+from oscar_events.ledger.claims import Sighting, claim
+from oscar_events.ledger.store import Ledger
+from oscar_ingest.app import Ingest, IngestSettings
+from oscar_ingest.catalogue import LedgerCatalogue
+from oscar_ingest.folder_record import File, folder_event
+from tests.unit.oscar_ingest.doubles import ALWAYS, events, reconciled, running
+
+SERVICE = reconciled("u", "pics").service.service
+SINCE = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+async def test_services_come_with_the_time_of_each_input(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        applied = await ledger.write(lambda connection: services.apply(connection, "default", SERVICE, SINCE))
+        (found,) = await LedgerCatalogue(ledger).reconciled_inputs()
+    assert (found.service.uid, found.service.service, found.since) == (applied.uid, SERVICE, (SINCE,))
+
+
+async def test_what_has_an_execution_is_not_published_again(tmp_path: Path) -> None:
+    bucket, bus = tmp_path / "buckets" / "pics", MemoryBus()
+    bucket.mkdir(parents=True)
+    for name in ("done", "new"):
+        (bucket / name).write_bytes(b"x")
+    done = folder_event(File.from_stat("pics", b"done", (bucket / "done").lstat()), "close_write", SINCE)
+    async with Ledger(tmp_path / "ledger.db") as ledger:
+        await ledger.write(lambda connection: services.apply(connection, "default", SERVICE, ALWAYS))
+        catalogue = services.Catalogue()
+        await ledger.write(lambda connection: claim(connection, catalogue, [Sighting(done, b"{}")]))
+        ingest = Ingest(bus, LedgerCatalogue(ledger), IngestSettings(bucket.parent))
+        async with running(ingest):
+            await ingest._publisher.published()
+    assert [event.key for event in await events(bus)] == [b"new"]
