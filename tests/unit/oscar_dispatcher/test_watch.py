@@ -1,0 +1,210 @@
+"""Whatever a backend says, and however often, each attempt's end is recorded once and its slot is free at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from oscar_dispatcher import watch
+from oscar_dispatcher.backends.port import Ended
+from oscar_dispatcher.flight import Attempt, Flight
+from oscar_dispatcher.jobs import build_job
+from oscar_dispatcher.revisions import Revisions
+from oscar_dispatcher.watch import Watch
+from oscar_events.errors import FencedError
+from oscar_events.execution import State
+from oscar_events.job import FailureClass
+from oscar_events.ledger import ends
+from oscar_events.ledger.leases import Leased
+from oscar_events.ledger.tables import attempts, executions, outbox
+from tests.contracts.ledger.making import Life, failed, file_event, service, succeeded
+from tests.unit.oscar_dispatcher.doubles import SITE, CountingBackend, MortalLedger, row
+from tests.waiting import running, wait_until
+
+
+class Watching:
+    """A watch that holds the role, and attempts for it to watch."""
+
+    def __init__(self, life: Life, backend: CountingBackend) -> None:
+        self.life, self.backend, self.flight = life, backend, Flight()
+        self.freed = 0
+        self.watch = Watch(life.ledger, backend, self.flight, Revisions(life.ledger), self._count_freed)
+
+    def _count_freed(self) -> None:
+        self.freed += 1
+
+    async def submit(self) -> Leased:
+        """Return an attempt that runs, as the scheduler would have left it."""
+        definition = service(retry={"max_attempts": 2, "backoff": "1h"})
+        uid = await self.life.apply(definition)
+        event = file_event()
+        await self.life.claim(event)
+        (held,) = await self.life.lease(uid)
+        self.flight.add(Attempt(held.execution, held.attempt, uid, held.revision))
+        job = build_job(held, definition, event, SITE)
+        assert await self.backend.submit(job, lambda: self.life.submit(held, job.spec_hash()))
+        return held
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[None]:
+        async with running(self.watch.run(self.life.epoch)):
+            yield
+
+    async def landed(self) -> None:
+        await wait_until(self.flight.empty.is_set, "everything in flight to end")
+
+
+@pytest.fixture
+async def scene(life: Life, backend: CountingBackend) -> Watching:
+    await life.take_role()
+    return Watching(life, backend)
+
+
+async def test_an_end_is_recorded_told_and_forgotten_and_its_slot_is_free(scene: Watching) -> None:
+    held = await scene.submit()
+    async with scene.work():
+        scene.backend.finish(held.execution, succeeded(held, "out/a.png"), log=b"hello\n")
+        await scene.landed()
+        assert await scene.life.state(held.execution) is State.SUCCEEDED
+        assert (await row(scene.life.ledger, attempts)).log == b"hello\n"
+        assert await scene.life.count(outbox) == 1
+        assert scene.backend.forgotten == [held.execution]
+        await wait_until(scene.watch.ended.is_set, "the outbox to be told")
+        assert scene.freed > 0
+
+
+async def test_an_end_said_twice_is_recorded_once(scene: Watching) -> None:
+    held = await scene.submit()
+    end = Ended(held.execution, held.attempt, held.nonce, succeeded(held))
+    async with scene.work():
+        scene.backend._notices.put_nowait(end)
+        scene.backend._notices.put_nowait(end)
+        other = await scene.submit()
+        scene.backend.finish(other.execution)
+        await scene.landed()
+    assert await scene.life.count(outbox) == 2
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_the_end_of_what_is_not_in_flight_changes_nothing(scene: Watching, number: int) -> None:
+    held = await scene.submit()
+    other = await scene.submit()
+    scene.flight.clear()
+    scene.flight.add(Attempt(other.execution, other.attempt, other.service_uid, other.revision))
+    async with scene.work():
+        scene.backend._notices.put_nowait(Ended(held.execution, number, held.nonce, None, "nobody knows"))
+        scene.backend.finish(other.execution)
+        await scene.landed()
+    assert await scene.life.state(held.execution) is State.SUBMITTED
+
+
+async def test_an_end_with_a_strangers_nonce_changes_nothing(scene: Watching) -> None:
+    held = await scene.submit()
+    async with scene.work():
+        scene.backend._notices.put_nowait(Ended(held.execution, held.attempt, "guessed", succeeded(held)))
+        await scene.landed()
+    assert await scene.life.state(held.execution) is State.SUBMITTED
+
+
+async def test_an_attempt_without_a_report_is_tried_again(scene: Watching) -> None:
+    held = await scene.submit()
+    async with scene.work():
+        scene.backend.finish(held.execution, reason="its node is gone")
+        await scene.landed()
+    found = await row(scene.life.ledger, executions)
+    assert (found.state, found.attempt, found.reason) == (State.PENDING, 2, "its node is gone")
+    assert scene.backend.forgotten == [], "what is kept of it is needed to fence it"
+
+
+async def test_the_services_own_settings_decide_who_is_tried_again(scene: Watching) -> None:
+    held = await scene.submit()
+    async with scene.work():
+        scene.backend.finish(held.execution, failed(held, FailureClass.USER, 3))
+        await scene.landed()
+    assert await scene.life.state(held.execution) is State.PENDING
+
+
+async def test_an_end_the_ledger_could_not_take_is_recorded_when_it_is_back(
+    scene: Watching, ledger: MortalLedger
+) -> None:
+    held = await scene.submit()
+    async with scene.work():
+        ledger.failures = 3
+        scene.backend.finish(held.execution, succeeded(held))
+        await wait_until(lambda: ledger.refused, "the first refusal")
+        assert scene.flight.room(1) == 1, "nothing of it runs: its slot is free although its end is not recorded"
+        assert not scene.flight.empty.is_set()
+        await scene.landed()
+    assert await scene.life.state(held.execution) is State.SUCCEEDED
+
+
+async def test_a_start_is_noted_if_the_script_runs_long_enough(
+    scene: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_WORTH_NOTING_S", 0)
+    held = await scene.submit()
+    async with scene.work():
+        scene.backend.start(held.execution, at=12.5)
+
+        async def noted() -> bool:
+            return await scene.life.state(held.execution) is State.RUNNING
+
+        await wait_until(noted, "the start")
+    assert (await row(scene.life.ledger, executions)).started_at == 12_500
+
+
+async def test_a_start_is_not_worth_a_transaction_if_the_end_is_there_already(scene: Watching) -> None:
+    held = await scene.submit()
+    clock = asyncio.get_running_loop().time
+    async with scene.work():
+        scene.backend.start(held.execution, at=12.5)
+        scene.backend.finish(held.execution, reason="killed")
+        later = clock() + watch._WORTH_NOTING_S
+        await wait_until(lambda: clock() > later, "the start to be looked at")
+        await scene.landed()
+    assert (await row(scene.life.ledger, executions)).started_at is None
+
+
+async def test_a_cancel_is_passed_on_and_the_end_is_the_backends_to_say(scene: Watching) -> None:
+    held = await scene.submit()
+    async with scene.work():
+        await scene.life.ledger.write(lambda c: ends.cancel(c, held.execution, "a person's wish"))
+        scene.watch.wake()
+        await scene.landed()
+    assert scene.backend.cancel_requests == [(held.execution, 1)]
+    assert await scene.life.state(held.execution) is State.CANCELLED
+
+
+async def test_a_run_that_published_before_the_cancel_reached_it_has_succeeded(scene: Watching) -> None:
+    held = await scene.submit()
+    scene.backend.obey_cancel = False
+    async with scene.work():
+        await scene.life.ledger.write(lambda c: ends.cancel(c, held.execution, "a person's wish"))
+        scene.watch.wake()
+        await wait_until(lambda: scene.backend.cancel_requests, "the cancel")
+        scene.backend.finish(held.execution, succeeded(held))
+        await scene.landed()
+    assert await scene.life.state(held.execution) is State.SUCCEEDED
+
+
+async def test_an_end_under_a_lost_role_is_not_recorded(scene: Watching) -> None:
+    held = await scene.submit()
+    lost = scene.life.epoch
+    await scene.life.take_role("another")
+    async with running(scene.watch.run(lost)):
+        scene.backend.finish(held.execution, succeeded(held))
+        await scene.landed()
+    assert await scene.life.state(held.execution) is State.SUBMITTED
+
+
+async def test_a_start_under_a_lost_role_ends_the_watch(scene: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_WORTH_NOTING_S", 0)
+    held = await scene.submit()
+    lost = scene.life.epoch
+    await scene.life.take_role("another")
+    scene.backend.start(held.execution)
+    with pytest.RaisesGroup(FencedError):
+        await scene.watch.run(lost)
