@@ -1,0 +1,54 @@
+"""The options that several commands share, and how they are read.
+
+In:  the command line. Out: the data directory a command is about.
+Not here: the commands (one module per group).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oscar_events.datadir import DataDirectory
+
+DATA_VARIABLE = "OSCAR_EVENTS_DATA"
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help=f"The platform's directory; before or after the command, or in {DATA_VARIABLE}. "
+        "Otherwise ~/.local/share/oscar-events, without a usable home ./oscar-events-data.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.", show_default=False)]
+ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.", show_default=False)]
+
+
+def data_directory(context: typer.Context) -> DataDirectory:
+    """Return the directory a command is about."""
+    named = named_directory(context) or os.environ.get(DATA_VARIABLE)
+    return DataDirectory(Path(named) if named else default_directory())
+
+
+def named_directory(context: typer.Context) -> Path | None:
+    """Return what --data says, the one nearest to the command first; None if it is not given."""
+    level: typer.Context | None = context
+    while level is not None:
+        if isinstance(named := level.params.get("data"), Path):
+            return named
+        level = level.parent  # type: ignore[assignment] # typer's own base class, with the same attributes
+    return None
+
+
+def default_directory() -> Path:
+    """Return where the data goes when nobody says."""
+    home = os.environ.get("HOME", "")
+    usable = os.path.isabs(home) and os.access(home, os.W_OK | os.X_OK)
+    return Path(home, ".local", "share", "oscar-events") if usable else Path("oscar-events-data")
