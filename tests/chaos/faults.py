@@ -1,0 +1,125 @@
+"""The real command with faults patched into it: `python -m tests.chaos.faults FAULT,FAULT ARGUMENTS...`
+
+In:  names of faults, and what `oscar-events` is given. Out: the product, broken in exactly that way.
+Not here: showing that the checker notices (test_checker_can_fail.py). The product has no switch for any of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+from oscar_dispatcher.backends import local_process, slot
+from oscar_dispatcher.intake import Intake
+from oscar_events import identity
+from oscar_events.cli import app
+from oscar_events.ledger import claims
+from oscar_ingest.reconcile import Reconciler
+from oscar_supervisor import failures, worker
+from oscar_supervisor.lock import ExecutionLock
+
+_WORKER = "worker"  # instead of arguments: be a worker, with these faults
+_claim = Intake._claim
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _killed_before_the_claim() -> None:
+    """The order is right: whatever was not claimed is read again."""
+
+    async def claim(self: Intake, batch: Any, sightings: list[Any]) -> None:
+        _die()
+
+    patch.object(Intake, "_claim", claim).start()
+
+
+def _position_before_the_claim() -> None:
+    async def claim(self: Intake, batch: Any, sightings: list[Any]) -> None:
+        await _claim(self, batch, [])  # position and nothing else
+        _die()
+
+    patch.object(Intake, "_claim", claim).start()
+
+
+def _no_reconciler() -> None:
+    async def run_once(self: Reconciler) -> int:
+        return 0
+
+    patch.object(Reconciler, "run_once", run_once).start()
+
+
+def _hash_without_lengths() -> None:
+    def digest(fields: tuple[str | bytes, ...]) -> bytes:
+        data = b"".join(field.encode() if isinstance(field, str) else field for field in fields)
+        return hashlib.sha256(data).digest()
+
+    patch.object(identity, "_digest", digest).start()
+
+
+def _claim_under_any_name() -> None:
+    patch.object(claims, "execution_id", lambda *fields: secrets.token_hex(identity.EXECUTION_ID_LENGTH // 2)).start()
+
+
+def _no_fence() -> None:
+    patch.object(slot, "fence", lambda directory, execution: None).start()
+    patch.object(ExecutionLock, "_taken", lambda self: True).start()
+
+
+def _exit_code_ignored() -> None:
+    patch.object(failures, "check_script", lambda end, timeout_s: None).start()
+
+
+def _killed_before_forgetting() -> None:
+    async def forget(self: local_process.ProcessBackend, execution: str) -> None:
+        _die()
+
+    patch.object(local_process.ProcessBackend, "forget", forget).start()
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "killed before the claim": _killed_before_the_claim,
+    "position before the claim": _position_before_the_claim,
+    "no reconciler": _no_reconciler,
+    "hash without lengths": _hash_without_lengths,
+    "claim under any name": _claim_under_any_name,
+    "no fence": _no_fence,
+    "exit code ignored": _exit_code_ignored,
+    "killed before forgetting": _killed_before_forgetting,
+}
+
+
+def _in_workers_too(names: str) -> None:
+    """Have workers started through this module, with the same faults: their environment would not carry them there."""
+    start = asyncio.create_subprocess_exec
+
+    async def start_worker(python: str, *arguments: str, **options: Any) -> asyncio.subprocess.Process:
+        assert arguments[-1] == "oscar_supervisor.worker"
+        return await start(python, "-m", "tests.chaos.faults", names, _WORKER, **options)
+
+    patch.object(asyncio, "create_subprocess_exec", start_worker).start()
+
+
+def main() -> None:
+    """Patch, and be the command or its worker."""
+    names, *arguments = sys.argv[1:]
+    for name in names.split(","):
+        FAULTS[name]()
+    if arguments == [_WORKER]:
+        worker.main()
+        return
+    _in_workers_too(names)
+    sys.argv[1:] = arguments
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

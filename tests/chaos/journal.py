@@ -1,0 +1,84 @@
+"""What the scripts themselves say of their lives: lines in a file outside of the buckets, in the order they happened.
+
+In:  the journal's path. Out: each script that ever ran, with its first and last line.
+Not here: judging them (checker.py).
+
+A line is `execution attempt process word`, appended in one write (O_APPEND), so the lines are in one true order and no
+clock is needed. The word is `start`, `end`, or anything else for being alive: twenty times a second, so that a script
+that goes on when it should be dead is seen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+# What every script begins with. `live N` lives for N twentieths of a second; children know it as $SCRIPT.
+PREAMBLE = """\
+set -eu
+export SCRIPT=$$
+say() { echo "$OSCAR_EVENTS_EXECUTION $OSCAR_EVENTS_ATTEMPT $SCRIPT $1" >>"$JOURNAL"; }
+live() { left=$1; while [ "$left" -gt 0 ]; do sleep 0.05; say alive; left=$((left - 1)); done; }
+say start
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One process of `/bin/sh script.sh`. first, last: the numbers of its lines. has_ended: it said so itself."""
+
+    execution: str
+    attempt: str
+    process: str
+    first: int
+    last: int
+    has_ended: bool
+
+
+class Journal:
+    """The journal as it stands."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def scripts(self) -> list[Script]:
+        """Return the scripts in the order of their starts."""
+        found: dict[str, Script] = {}
+        for number, line in enumerate(self._text().splitlines()):
+            who, _, word = line.rpartition(" ")
+            execution, attempt, process = who.split()
+            known = found.get(who) or Script(execution, attempt, process, number, number, has_ended=False)
+            found[who] = replace(known, last=number, has_ended=known.has_ended or word == "end")
+        return list(found.values())
+
+    def count(self, word: str) -> int:
+        """Return how many lines say this."""
+        return self._text().count(f" {word}\n")
+
+    def open(self) -> list[Script]:
+        """Return the scripts that have started and have not said that they ended."""
+        return [script for script in self.scripts() if not script.has_ended]
+
+    def _text(self) -> str:
+        return self.path.read_text() if self.path.exists() else ""
+
+
+def of_executions(scripts: Iterable[Script]) -> dict[str, list[Script]]:
+    """Return the scripts of each execution, in the order of their starts."""
+    found: defaultdict[str, list[Script]] = defaultdict(list)
+    for script in sorted(scripts, key=lambda script: script.first):
+        found[script.execution].append(script)
+    return dict(found)
+
+
+def simultaneous(scripts: Iterable[Script]) -> list[tuple[Script, Script]]:
+    """Return the pairs of one execution of which the earlier one still lived when the later one had started."""
+    return [
+        (earlier, later)
+        for one in of_executions(scripts).values()
+        for earlier, later in pairwise(one)
+        if earlier.last > later.first
+    ]
