@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection
@@ -122,11 +123,9 @@ class Watch:
             self._cancel_wake.clear()
             for execution, number in await until_available(lambda: self._ledger.read(ends.cancels), "reading cancels"):
                 await self._backend.cancel(execution, number)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_FOR_CANCELS_S):
                     await self._cancel_wake.wait()
-            except TimeoutError:
-                continue
 
 
 def _note(epoch: int, starts: Sequence[Started], connection: Connection) -> None:

@@ -6,7 +6,7 @@ Not here: decoding and quarantine (oscar_dispatcher/intake.py), what an event ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from oscar_events.codec import subject
 from oscar_events.event import Action, StorageEvent
 from oscar_events.execution import State
 from oscar_events.identity import execution_id
+from oscar_events.ledger.moves import enqueue
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.store import now
-from oscar_events.ledger.tables import events, executions, gaps, positions, queue
+from oscar_events.ledger.tables import events, executions, gaps, positions
 from oscar_events.matching import Match
 
 # SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535; an IN list of this size also stays cheap to parse.
@@ -66,7 +67,7 @@ def claim(
         inserted = _insert_new(connection, rows)
         new = [row for row in rows if row["id"] in inserted]
         if new:
-            connection.execute(insert(queue), [_waiting(row, time) for row in new])
+            enqueue(connection, ((row["id"], row["service_uid"], row["tenant"]) for row in new), time)
             uids = {row["service_uid"] for row in new}
     _store_positions(connection, read)
     return uids
@@ -193,15 +194,6 @@ def _execution(catalogue: Catalogue, identity: str, sighting: Sighting, match: M
         "cancel_requested": False,
         "reason": "",
         "created_at": time,
-    }
-
-
-def _waiting(row: Mapping[str, Any], time: int) -> dict[str, Any]:
-    return {
-        "execution_id": row["id"],
-        "service_uid": row["service_uid"],
-        "tenant": row["tenant"],
-        "not_before_at": time,
     }
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from oscar_events.errors import ConflictError, FencedError
 from oscar_events.execution import State
 from oscar_events.job import FailureClass, Outcome, Report
 from oscar_events.ledger import roles
-from oscar_events.ledger.moves import SERVICE_DELETED, move
+from oscar_events.ledger.moves import SERVICE_DELETED, enqueue, move
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import attempts, executions, is_in_flight, is_live, queue, services
@@ -65,7 +65,6 @@ _end_attempt = (
         }
     )
 )
-_insert_queue = insert(queue)
 
 
 def end(connection: Connection, epoch: int, ended: AttemptEnd, retry: RetrySettings, jitter: float) -> State | None:
@@ -136,15 +135,7 @@ def _retry_or_give_up(
         move(connection, ended.execution, here, State.CANCELLED, **columns, ended_at=time)
         return State.CANCELLED
     move(connection, ended.execution, here, State.PENDING, **columns, attempt=ended.attempt + 1)
-    connection.execute(
-        _insert_queue,
-        {
-            "execution_id": ended.execution,
-            "service_uid": row.service_uid,
-            "tenant": row.tenant,
-            "not_before_at": int(again.timestamp() * 1000),
-        },
-    )
+    enqueue(connection, [(ended.execution, row.service_uid, row.tenant)], int(again.timestamp() * 1000))
     return State.PENDING
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from oscar_events.errors import FencedError
 from oscar_events.execution import State
 from oscar_events.ledger import roles
-from oscar_events.ledger.moves import SERVICE_DELETED, move
+from oscar_events.ledger.moves import SERVICE_DELETED, enqueue, move
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import attempts, events, executions, is_live, queue, services
@@ -234,8 +234,7 @@ def _requeue(
         move(connection, execution, State.LEASED, State.CANCELLED, **ended)
         return
     move(connection, execution, State.LEASED, State.PENDING, reason=reason)
-    row = {"execution_id": execution, "service_uid": service_uid, "tenant": tenant, "not_before_at": not_before}
-    connection.execute(insert(queue), row)
+    enqueue(connection, [(execution, service_uid, tenant)], not_before)
 
 
 def repair(connection: Connection, epoch: int) -> list[str]:
@@ -246,11 +245,6 @@ def repair(connection: Connection, epoch: int) -> list[str]:
         .outerjoin(queue, queue.c.execution_id == executions.c.id)
         .where(is_live, executions.c.state == State.PENDING, queue.c.execution_id.is_(None))
     )
-    time = now(connection)
-    rows = [
-        {"execution_id": row.id, "service_uid": row.service_uid, "tenant": row.tenant, "not_before_at": time}
-        for row in connection.execute(query)
-    ]
-    if rows:
-        connection.execute(insert(queue), rows)
-    return [row["execution_id"] for row in rows]
+    found = connection.execute(query).all()
+    enqueue(connection, ((row.id, row.service_uid, row.tenant) for row in found), now(connection))
+    return [row.id for row in found]

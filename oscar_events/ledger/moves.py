@@ -1,4 +1,4 @@
-"""The one place where an execution's state is written.
+"""The one place where an execution's state is written, and where what is pending is queued.
 
 In:  an execution, where it is and where it goes. Out: the row moved, and its end put in the outbox if it is one.
 Not here: which move is right (execution.py has the table; leases.py and ends.py know the occasions).
@@ -6,16 +6,17 @@ Not here: which move is right (execution.py has the table; leases.py and ends.py
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from oscar_events.errors import MoveRefusedError
 from oscar_events.execution import State, check_move
 from oscar_events.ledger import outbox
 from oscar_events.ledger.runs import RUN_COLUMNS, view
-from oscar_events.ledger.tables import executions
+from oscar_events.ledger.tables import executions, queue
 
 
 def move(connection: Connection, execution: str, here: State, there: State, **columns: Any) -> None:
@@ -32,8 +33,23 @@ def move(connection: Connection, execution: str, here: State, there: State, **co
         outbox.tell(connection, view(moved))
 
 
+_enqueue = insert(queue)
+
 # Why nothing more is started of a service that was deleted.
 SERVICE_DELETED = "its service was deleted"
+
+
+def enqueue(connection: Connection, pending: Iterable[tuple[str, str, str]], not_before_at: int) -> None:
+    """Queue executions, each as (id, service uid, tenant), to be leased no earlier than not_before_at, ms.
+
+    Whoever makes an execution pending does this in the same transaction: each pending one has one row.
+    """
+    rows = [
+        {"execution_id": execution, "service_uid": uid, "tenant": tenant, "not_before_at": not_before_at}
+        for execution, uid, tenant in pending
+    ]
+    if rows:
+        connection.execute(_enqueue, rows)
 
 
 @cache
