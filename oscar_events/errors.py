@@ -3,14 +3,14 @@
 In:  nothing. Out: the tree below; a component adds its own leaves beside its code.
 Not here: how often to try again (retry.py), what a failed *attempt* means (execution.py).
 
-OscarEventsError                 retriable = False
+OscarEventsError
 ├── ConfigurationError           a setting, a file or a directory is wrong; exit code 2
 │   └── ServiceError             a service file is wrong; carries where, what, and the fix
 ├── EventError                   the event is at fault: quarantine, never retried
 ├── NotFoundError                the named service, run or bucket does not exist; exit code 3
 ├── ConflictError                the request contradicts what is there (a terminal run, a taken name); exit code 4
 │   └── MoveRefusedError         an execution may not go from that state to this one
-├── UnavailableError             somebody else is away or busy: retriable; exit code 5
+├── UnavailableError             somebody else is away or busy: try again; exit code 5
 │   ├── BusError                 the log of events did not acknowledge
 │   ├── LedgerError              the database did not commit
 │   └── InUseError               another process holds the data directory
@@ -21,12 +21,7 @@ from __future__ import annotations
 
 
 class OscarEventsError(Exception):
-    """Root of everything this platform raises on purpose.
-
-    retriable: whether the same call may succeed later without anybody changing anything.
-    """
-
-    retriable = False
+    """Root of everything this platform raises on purpose."""
 
 
 class ConfigurationError(OscarEventsError):
@@ -62,9 +57,7 @@ class MoveRefusedError(ConflictError):
 
 
 class UnavailableError(OscarEventsError):
-    """Somebody else is away or busy; the same call may succeed later."""
-
-    retriable = True
+    """Somebody else is away or busy; the same call may succeed later, without anybody changing anything."""
 
 
 class BusError(UnavailableError):

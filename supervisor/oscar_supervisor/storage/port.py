@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from oscar_events.errors import OscarEventsError, UnavailableError
+from oscar_events.errors import OscarEventsError
 from oscar_events.job import InputObject
 
 # Called between pieces of a long copy; raises to end it (interruption.py).
@@ -23,10 +23,6 @@ class InputUnusableError(OscarEventsError):
     """The input is gone or is another version now: this attempt can never be done. The message is one sentence."""
 
 
-class StorageUnavailableError(UnavailableError):
-    """The storage did not do it now; the same call may succeed later."""
-
-
 class Storage(ABC):
     """One provider for one attempt. A context manager; leaving it drops what was not published."""
 
@@ -34,7 +30,7 @@ class Storage(ABC):
     def fetch(self, source: InputObject, target: bytes, checkpoint: Checkpoint) -> None:
         """Copy exactly the version the event spoke of to the new file target.
 
-        Raises InputUnusableError, StorageUnavailableError, OSError, EventError if no such key can exist here.
+        Raises InputUnusableError, OSError, EventError if no such key can exist here.
         """
 
     @abstractmethod
@@ -42,7 +38,7 @@ class Storage(ABC):
         """Copy an open file to an object and return its size; durable on return, never visible half-written.
 
         The checkpoint is last called right before the object becomes visible. An object with this key is replaced.
-        Raises StorageUnavailableError, OSError, EventError if no such key can exist here.
+        Raises OSError, EventError if no such key can exist here.
         """
 
     @abstractmethod
