@@ -5,7 +5,8 @@ Not here: how often to try again (retry.py), what a failed *attempt* means (exec
 
 OscarEventsError
 ├── ConfigurationError           a setting, a file or a directory is wrong; exit code 2
-│   └── ServiceError             a service file is wrong; carries where, what, and the fix
+│   └── DocumentError            a file of ours is wrong; carries where, what, what would be right, and a report
+│       └── ServiceError         a service file or definition is
 ├── EventError                   the event is at fault: quarantine, never retried
 ├── NotFoundError                the named service, run or bucket does not exist; exit code 3
 ├── ConflictError                the request contradicts what is there (a terminal run, a taken name); exit code 4
@@ -28,16 +29,21 @@ class ConfigurationError(OscarEventsError):
     """A setting, a file or a directory is wrong. The message names it, and the accepted form."""
 
 
-class ServiceError(ConfigurationError):
-    """A service definition is wrong.
+class DocumentError(ConfigurationError):
+    """A file that people write is wrong.
 
-    where: the field as written in the file, e.g. `functions.oscar[0].laptop.input[0].path`.
+    where: file, line and field of the first mistake, e.g. `blur.yaml, line 9: functions.oscar[0].laptop.memory`.
     what:  what was found there. fix: what would be right.
+    report: every mistake, on several lines, with the change that mends it; empty where there is no file to change.
     """
 
-    def __init__(self, where: str, what: str, fix: str) -> None:
+    def __init__(self, where: str, what: str, fix: str, report: str = "") -> None:
         super().__init__(f"{where}: {what}; {fix}")
-        self.where, self.what, self.fix = where, what, fix
+        self.where, self.what, self.fix, self.report = where, what, fix, report
+
+
+class ServiceError(DocumentError):
+    """A service definition is wrong."""
 
 
 class EventError(OscarEventsError):

@@ -1,7 +1,7 @@
 """A storage event: something happened to one object, said in the same words whatever store it came from.
 
 In:  what a source learned. Out: `StorageEvent`, immutable.
-Not here: its form on the bus (codec.py), its id (identity.py), which services it starts (matching.py).
+Not here: its form on the bus (codec.py), its id (identity.py), which services it starts (matching/).
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ DEFAULT_TENANT = "default"
 
 
 class Action(StrEnum):
-    """What happened to the object, as in the CloudEvents type `oscar.storage.object.<action>.v1`."""
+    """What happened: to an object, as in the CloudEvents type `oscar.storage.object.<action>.v1`, or that a message
+    without any object came in (`oscar.message.received.v1`)."""
 
     CREATED = "created"
     REMOVED = "removed"
     UPDATED = "updated"
     RESTORED = "restored"
+    RECEIVED = "received"
+
+
+# A pipeline of services this long is a loop that nobody saw when its services were applied.
+MAX_HOPS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,11 @@ class StorageEvent:
     file_id, modified_ns: inode and modification time of a file in a folder, part of its identity (design §3.2).
     tenant, service: decided by the ingest route, never by the event's body.
     service_uids: not empty when a reconciler, backfill or replay names whom the event is for (design §3.9).
+    hop_count: how many runs made the object, one out of the other; 0 = none of ours did.
+    adapter: the source it came in by, as configured.
+
+    A message (action RECEIVED) speaks of no object: its bucket is the name of its source, its key the message's own id
+    there, so that people find both alike; it starts only the service that its route names.
     """
 
     id: str
@@ -99,6 +110,16 @@ class StorageEvent:
         for what, number in (("size", self.size), ("modification time", self.modified_ns)):
             if number is not None and abs(number) > _MAX_NUMBER:
                 raise EventError(f"the {what} {number} is beyond {_MAX_NUMBER}, the largest number a database holds")
+
+    @property
+    def key_in_ledger(self) -> str:
+        """What the ledger keeps the event under: its id, apart for each tenant and service that a route is bound to."""
+        return f"{self.tenant}/{self.service or '*'}/{self.id}"
+
+    @property
+    def has_object(self) -> bool:
+        """Whether there is, or was, an object that the event speaks of."""
+        return self.action is not Action.RECEIVED
 
     @property
     def name(self) -> bytes:

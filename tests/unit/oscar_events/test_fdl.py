@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oscar_events.documents.scan import MAX_BYTES
 from oscar_events.errors import ServiceError
-from oscar_events.fdl import MAX_BYTES, load_service_file, parse_service_file
+from oscar_events.fdl import load_service_file, parse_service_file
 
 FILE = """\
 functions:
@@ -30,11 +31,14 @@ functions:
       image: busybox
       script: scripts/sharpen.sh
       memory: 1Gi
+      color: red
 storage_providers:
   minio:
     site: {endpoint: https://shared}
     other: {endpoint: https://other}
-clusters: {}
+clusters:
+  laptop: {endpoint: https://laptop, auth_user: me, auth_password: secret}
+storage_provider: {}
 """
 FLAT = "{name: blur, image: busybox, script: %s}"
 
@@ -64,8 +68,40 @@ def test_the_files_providers_reach_each_service_and_its_own_win(folder: Path) ->
 
 def test_what_was_ignored_is_named_once_with_its_place(folder: Path) -> None:
     blur, sharpen = load_service_file(folder / "services.yaml")
-    assert blur.warnings == ("services.yaml: clusters: not known here, ignored",)
-    assert sharpen.warnings == ("services.yaml: functions.oscar[1].laptop.memory: not known here, ignored",)
+    assert blur.warnings == (
+        "services.yaml, line 24: storage_provider: not known here, ignored; did you mean storage_providers?",
+    )
+    assert sharpen.warnings == ("services.yaml, line 17: functions.oscar[1].laptop.color: not known here, ignored",)
+
+
+def test_what_is_read_otherwise_than_it_is_written_is_told_with_its_line(folder: Path) -> None:
+    text = FILE.replace("      memory: 1Gi\n", "      rescheduler_threshold: 30\n      Federation: {group_id: g}\n")
+    [told] = [one for one in parse_service_file(text, folder, "f.yaml")[1].warnings if "federation" in one]
+    assert told.startswith("f.yaml, line 16: functions.oscar[1].laptop.rescheduler_threshold: read as federation.")
+
+
+def test_the_files_clusters_reach_each_service_and_each_knows_its_own(folder: Path) -> None:
+    blur, sharpen = (one.service for one in load_service_file(folder / "services.yaml"))
+    assert {*blur.clusters} == {*sharpen.clusters} == {"laptop"}
+    assert blur.cluster_id == sharpen.cluster_id == "laptop"
+    text = FILE.replace("      name: blur\n", "      name: blur\n      Cluster_ID: other\n")
+    assert parse_service_file(text, folder, "f.yaml")[0].service.cluster_id == "other"
+
+
+def test_what_people_write_as_text_stays_what_they_wrote(folder: Path) -> None:
+    """YAML 1.1 would make 493, 90, true, a date and 1.1 of these."""
+    written = {
+        "PIN": "0755",
+        "AT": "1:30",
+        "OK": "yes",
+        "ON": "True",
+        "DAY": "2024-13-01",
+        "VERSION": "1.10",
+        "E": "1e3",
+    }
+    lines = "".join(f"          {name}: {value}\n" for name, value in written.items())
+    text = FILE.replace("      name: blur\n", f"      name: blur\n      environment:\n        Variables:\n{lines}")
+    assert parse_service_file(text, folder, "f.yaml")[0].service.environment.variables == written
 
 
 @pytest.mark.parametrize(
@@ -75,13 +111,17 @@ def test_what_was_ignored_is_named_once_with_its_place(folder: Path) -> None:
         ("cp a b", "cp a b"),  # does not
         ('"cp a b\\ncp c d\\n"', "cp a b\ncp c d\n"),
         ("'" + "true && " * 600 + "true'", "true && " * 600 + "true"),  # too long for a file name
-        ('"a\\0b"', "a\0b"),  # no file name either
     ],
 )
 def test_a_flat_service_has_its_script_in_it_or_beside_it(folder: Path, script: str, read: str) -> None:
     [loaded] = parse_service_file(FLAT % script, folder, "blur.json")
     assert loaded.service.script == read
     assert loaded.where == "blur.json"
+
+
+def test_what_looks_like_a_script_beside_a_flat_service_is_not_taken_for_a_command(folder: Path) -> None:
+    with pytest.raises(ServiceError, match=r"blur\.json, line 1: script: found blurr\.sh is not there.* like blur\.sh"):
+        parse_service_file(FLAT % "blurr.sh", folder, "blur.json")
 
 
 def test_a_script_may_be_named_by_its_whole_path(folder: Path) -> None:
@@ -92,36 +132,35 @@ def test_a_script_may_be_named_by_its_whole_path(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "where", "told"),
     [
-        ("script: blur.sh", "script: gone.sh", "f.yaml: functions.oscar[0].laptop.script", "gone.sh' is no file"),
-        ("script: blur.sh", "script: scripts", "f.yaml: functions.oscar[0].laptop.script", "scripts' is no file"),
-        ("script: blur.sh", "script: pipe", "f.yaml: functions.oscar[0].laptop.script", "pipe' is no file"),
-        ("script: blur.sh", "script: latin1.sh", "f.yaml: functions.oscar[0].laptop.script", "not UTF-8 at byte 1"),
-        ("script: blur.sh", "script: big.sh", "f.yaml: functions.oscar[0].laptop.script", "larger than 262144"),
-        ("script: blur.sh", "script: 3", "f.yaml: functions.oscar[0].laptop.script", "write text"),
-        ("image: busybox", "imag: busybox", "f.yaml: functions.oscar[0].laptop.image", "is missing"),
-        ("name: sharpen", "name: blur", "f.yaml: functions.oscar[1].laptop.name", "functions.oscar[0].laptop"),
-        ("path: pics/in", "path: ''", "f.yaml: functions.oscar[0].laptop.input[0].path", "empty"),
-        ("  - laptop:\n", "  - laptop:\n    other:\n", "f.yaml: functions.oscar[0]", "has 2 keys"),  # indented wrongly
-        ("  oscar:", "  oscar: []\n  other:", "f.yaml: functions.oscar", "no list of services"),
-        ("  oscar:", "  scar:", "f.yaml: functions.oscar", "no list of services"),
-        ("site: {endpoint: https://own}", "[]", "f.yaml: functions.oscar[0].laptop.storage_providers.minio", "mapping"),
+        ("script: blur.sh", "script: gone.sh", "f.yaml, line 6: LAPTOP.script", "gone.sh is not there"),
+        ("script: blur.sh", "script: scripts", "f.yaml, line 6: LAPTOP.script", "scripts is a directory"),
+        ("script: blur.sh", "script: pipe", "f.yaml, line 6: LAPTOP.script", "pipe is no file"),
+        ("script: blur.sh", "script: latin1.sh", "f.yaml, line 6: LAPTOP.script", "not UTF-8 at byte 1"),
+        ("script: blur.sh", "script: big.sh", "f.yaml, line 6: LAPTOP.script", "more than 262144"),
+        ("script: blur.sh", "script: 3", "f.yaml, line 6: LAPTOP.script", "the number 3"),
+        ("image: busybox", "imag: busybox", "f.yaml, line 5: LAPTOP.imag", "no image"),
+        ("name: sharpen", "name: blur", "f.yaml, line 13: functions.oscar[1].laptop.name", "functions.oscar[0].laptop"),
+        ("path: pics/in", "path: ''", "f.yaml, line 8: LAPTOP.input[0].path", "empty"),
+        ("  - laptop:\n", "  - laptop:\n    other:\n", "f.yaml, line 3: functions.oscar[0]", "2 keys"),
+        ("  oscar:", "  oscar: []\n  other:", "f.yaml, line 2: functions.oscar", "a list of"),
+        ("  oscar:", "  scar:", "f.yaml, line 2: functions.scar", "a list of"),
+        ("site: {endpoint: https://own}", "[]", "f.yaml, line 10: LAPTOP.storage_providers.minio", "mapping"),
         (
             "\nstorage_providers:\n",
             "\nstorage_providers: {minio: []}\nx:\n",
-            "f.yaml: storage_providers.minio",
+            "f.yaml, line 18: storage_providers.minio",
             "mapping",
         ),
-        (FILE, "", "f.yaml: name", "is missing"),
-        (FILE, "- blur", "f.yaml", "is no mapping; write"),
-        (FILE, "functions: 3", "f.yaml: functions", "is no mapping; write"),
-        ("image: busybox", "image: [", "f.yaml, line 7", "is no plain YAML"),  # where the parser noticed
-        ("image: busybox", "image: \0", "f.yaml", "is no plain YAML"),
-        ("image: busybox", "image: 2024-13-01", "f.yaml", "is no plain YAML"),  # a date to YAML, and a wrong one
-        ("image: busybox", "image: &image busybox", "f.yaml, line 5", "anchor"),
-        ("image: busybox", "image: *image", "f.yaml, line 5", "alias"),
-        ("image: busybox", "image: !!int ''", "f.yaml, line 5", "tag"),  # IndexError in the YAML library
-        (FILE, "[" * 1000, "f.yaml, line 1", "nested too deeply"),
-        (FILE, "#" * (MAX_BYTES + 1), "f.yaml", "larger than"),
+        (FILE, "", "f.yaml, line 1", "an empty file"),
+        (FILE, "- blur", "f.yaml, line 1", "found a list"),
+        (FILE, "functions: 3", "f.yaml, line 1: functions", "the number 3"),
+        ("image: busybox", "image: [", "f.yaml, line 5: LAPTOP.image", "without its end"),  # where it opens
+        ("image: busybox", "image: \0", "f.yaml, line 5", "U+0000"),
+        ("image: busybox", "image: &image busybox", "f.yaml, line 5: LAPTOP.image", "anchor"),
+        ("image: busybox", "image: *image", "f.yaml, line 5: LAPTOP.image", "alias"),
+        ("image: busybox", "image: !!int ''", "f.yaml, line 5: LAPTOP.image", "tag"),
+        (FILE, "[" * 1000, "f.yaml, line 1", "more than 32 levels"),
+        (FILE, "#" * (MAX_BYTES + 1), "f.yaml, line 1", "more than 262144"),
     ],
 )
 def test_a_file_that_does_not_load_says_where_and_why(folder: Path, old: str, new: str, where: str, told: str) -> None:
@@ -131,13 +170,29 @@ def test_a_file_that_does_not_load_says_where_and_why(folder: Path, old: str, ne
     assert old in FILE
     with pytest.raises(ServiceError) as caught:
         parse_service_file(FILE.replace(old, new, 1), folder, "f.yaml")
-    assert caught.value.where == where
+    assert caught.value.where == where.replace("LAPTOP", "functions.oscar[0].laptop")
     assert told in f"{caught.value.what}; {caught.value.fix}"
 
 
 def test_a_service_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ServiceError, match=r"gone\.yaml' is no file"):
+    with pytest.raises(ServiceError, match=r"gone\.yaml is not there"):
         load_service_file(tmp_path / "gone.yaml")
+
+
+def test_a_service_file_that_is_no_text_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "latin1.yaml").write_bytes(b"name: a\nimage: \xe9\n")
+    with pytest.raises(ServiceError, match=r"latin1\.yaml, line 2: latin1\.yaml is not UTF-8 at byte 15"):
+        load_service_file(tmp_path / "latin1.yaml")
+    (tmp_path / "utf16.yaml").write_bytes("name: a\n".encode("utf-16"))
+    with pytest.raises(ServiceError, match=r"if it is utf-16, `iconv -f utf-16 -t utf-8 utf16\.yaml` prints it so"):
+        load_service_file(tmp_path / "utf16.yaml")
+
+
+def test_a_mistake_in_what_services_share_is_told_once(folder: Path) -> None:
+    with pytest.raises(ServiceError) as caught:
+        parse_service_file(FILE.replace("auth_user: me", "auth_user: [me]"), folder, "f.yaml")
+    assert caught.value.report.count("error:") == 1
+    assert caught.value.where == "f.yaml, line 23: clusters.laptop.auth_user"
 
 
 _fragments = st.lists(
