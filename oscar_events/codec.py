@@ -23,7 +23,6 @@ from oscar_events.identity import partition_key
 from oscar_events.record import Record
 
 CONTENT_TYPE = b"application/cloudevents+json; charset=UTF-8"
-TYPE_PREFIX = "oscar.storage.object."
 SCHEMA_URI = "https://oscar-events.dev/schemas/storage-object/v1"
 _SCHEMA = 1
 
@@ -108,7 +107,7 @@ def encode(event: StorageEvent) -> Record:
         specversion="1.0",
         id=event.id,
         source=event.source,
-        type=f"{TYPE_PREFIX}{event.action}.v1",
+        type=ce_type(event.action),
         subject=subject(event.key),
         time=event.time,
         recordedtime=event.recorded,
@@ -197,10 +196,15 @@ def attributes(event: StorageEvent) -> dict[str, str]:
     """Return the CloudEvents attributes a script is offered as CE_<NAME>."""
     return {
         "id": event.id,
-        "type": f"{TYPE_PREFIX}{event.action}.v1",
+        "type": ce_type(event.action),
         "source": event.source,
         "subject": subject(event.key),
     }
+
+
+def ce_type(action: Action) -> str:
+    """Return the CloudEvents type of an event (§15)."""
+    return "oscar.message.received.v1" if action is Action.RECEIVED else f"oscar.storage.object.{action}.v1"
 
 
 def subject(key: bytes) -> str:
@@ -257,4 +261,4 @@ def _from_base64(text: str, where: str) -> bytes:
         raise EventError(f"{where} is not base64: {error}") from error
 
 
-__all__ = ["CONTENT_TYPE", "SCHEMA_URI", "attributes", "decode", "encode", "iso", "key_of", "subject"]
+__all__ = ["CONTENT_TYPE", "SCHEMA_URI", "attributes", "ce_type", "decode", "encode", "iso", "key_of", "subject"]

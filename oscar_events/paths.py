@@ -1,7 +1,7 @@
 """Names from outside made safe: a key is data until one of these functions has looked at it (design §8.4).
 
 In:  object keys as bytes, as stores other than S3 allow any. Out: a file name, path components, or text for people.
-Not here: opening what they name (oscar_supervisor/below.py), which keys a service wants (matching.py).
+Not here: opening what they name (oscar_supervisor/below.py), which keys a service wants (matching/).
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def split_key(key: bytes) -> tuple[bytes, ...]:
             what = f"'{component.decode()}'" if component else "an empty name (a leading, trailing or double '/')"
             raise EventError(f"the key '{printable(key)}' cannot be a path: it holds {what}")
     return components
+
+
+def is_hidden(key: bytes) -> bool:
+    """Tell whether the name, or one of the folders it is in, begins with a dot."""
+    return key.startswith(b".") or b"/." in key
 
 
 def printable(key: bytes) -> str:

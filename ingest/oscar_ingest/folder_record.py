@@ -18,7 +18,7 @@ from urllib.parse import quote_plus
 from oscar_events.codec import iso
 from oscar_events.datadir import LOCAL_PROVIDER
 from oscar_events.event import Raw, StorageEvent
-from oscar_events.identity import folder_event_id
+from oscar_events.identity import folder_event_id, object_source
 
 KIND = "folder"
 _MINIO_NAME = "s3:ObjectCreated:Put"
@@ -79,7 +79,7 @@ def folder_event(file: File, reason: str, recorded: datetime, service_uids: tupl
         kind=KIND,
         bucket=file.bucket,
         key=file.key,
-        source=f"folder://{LOCAL_PROVIDER}/{quote_plus(file.bucket)}",
+        source=object_source(LOCAL_PROVIDER, file.bucket),
         time=file.changed,
         recorded=recorded,
         raw=Raw(minio_record(file)),

@@ -25,11 +25,12 @@ from oscar_events.datadir import LOCAL_PROVIDER
 from oscar_events.event import DEFAULT_TENANT
 from oscar_events.identity import execution_id
 from oscar_events.matching import ActiveService, MatchIndex, canonical_provider
+from oscar_events.writers import under_lease
 from oscar_ingest.folder_record import File
 from oscar_ingest.publisher import Publisher
 from oscar_ingest.sources.announcer import announce
 from oscar_ingest.sources.listing import Place, walk
-from oscar_ingest.sources.look import look, under_lease
+from oscar_ingest.sources.look import look
 
 # Files per step: enough to hide the cost of a thread and of a query, few enough to hold in memory at any size.
 STEP = 500
@@ -84,7 +85,7 @@ class Plan:
                 continue
             services = {
                 execution_id(DEFAULT_TENANT, match.service_uid, file.event_id): match.service_uid
-                for match in self._index.match(DEFAULT_TENANT, LOCAL_PROVIDER, file.bucket, file.key)
+                for match in self._index.match(DEFAULT_TENANT, LOCAL_PROVIDER, file.bucket, file.key, size=file.size)
                 if file.arrived >= self._since[match.service_uid][match.input_index]
             }
             if services:

@@ -20,9 +20,9 @@ from asyncinotify import Event, Inotify, Mask, Watch
 
 from oscar_events.errors import ConfigurationError
 from oscar_events.log import logger
+from oscar_events.writers import under_lease
 from oscar_ingest.sources.announcer import Announcer
 from oscar_ingest.sources.listing import entries, place_of
-from oscar_ingest.sources.look import under_lease
 from oscar_ingest.sources.port import Sink, Source
 
 _log = logger(__name__)

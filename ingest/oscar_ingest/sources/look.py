@@ -11,15 +11,13 @@ rename it when they are done, so what keeps one is a file in its own right.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import signal
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from oscar_events.log import logger
+from oscar_events.paths import is_hidden
 from oscar_ingest.folder_record import File
 from oscar_ingest.sources.listing import Place
 
@@ -61,36 +59,6 @@ def look(path: bytes, place: Place, now_ns: int, examine: Examine) -> File | Lat
         if missing_ns > 0:
             return Later(missing_ns / 1e9)
     return File.from_stat(*place, status)
-
-
-def is_hidden(key: bytes) -> bool:
-    """Tell whether the name, or one of the folders it is in, begins with a dot."""
-    return key.startswith(b".") or b"/." in key
-
-
-def under_lease(descriptor: int) -> tuple[os.stat_result, bool | None]:
-    """Return the file's stat and whether somebody has it open for writing: nobody, if a read lease is granted.
-
-    The stat is taken under the lease, so that it is never that of a version half-written. Meanwhile an open for writing
-    waits for us, some microseconds.
-    """
-    if not hasattr(fcntl, "F_SETLEASE"):
-        return without_lease(descriptor)
-    try:
-        # Who opens the file in that moment has the kernel signal us; SIGIO, the default, would end this process.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return os.fstat(descriptor), True if error.errno == errno.EAGAIN else None
-    try:
-        return os.fstat(descriptor), False
-    finally:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-
-
-def without_lease(descriptor: int) -> tuple[os.stat_result, bool | None]:
-    """Return the file's stat; who writes it is not known."""
-    return os.fstat(descriptor), None
 
 
 def _opened(path: bytes, seen: os.stat_result, examine: Examine) -> tuple[os.stat_result, bool | None]:

@@ -12,10 +12,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from oscar_events.writers import without_lease
 from oscar_ingest.folder_record import File
 from oscar_ingest.sources.announcer import Announcer
 from oscar_ingest.sources.listing import buckets, walk
-from oscar_ingest.sources.look import without_lease
 from oscar_ingest.sources.port import Sink, Source
 
 # A walk over 10,000 files takes a tenth of it; a file has to be still for twice as long anyway.

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from oscar_events.paths import is_hidden
+from oscar_events.writers import under_lease, without_lease
 from oscar_ingest.folder_record import File
 from oscar_ingest.sources.listing import Place
-from oscar_ingest.sources.look import Examine, Later, is_hidden, look, under_lease, without_lease
+from oscar_ingest.sources.look import Examine, Later, look
 
 LATER_NS = 3_600_000_000_000
 linux = pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
@@ -62,7 +64,7 @@ def test_readers_do_not_hold_a_file_back(tmp_path: Path) -> None:
 # Who opens a file while we hold a lease on it has the kernel signal us, by default with one that kills.
 _COLLIDE = """
 import os, sys, threading
-from oscar_ingest.sources.look import under_lease
+from oscar_events.writers import under_lease
 stop = threading.Event()
 def write():
     while not stop.is_set():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oscar_events.errors import EventError
-from oscar_ingest.keys import KeyEncoding, decode_key, decode_minio_key
+from oscar_events.notifications.keys import KeyEncoding, decode_key, decode_minio_key
 
 FORM, PERCENT, NONE = KeyEncoding.FORM, KeyEncoding.PERCENT, KeyEncoding.NONE
 
