@@ -75,6 +75,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event_attributes: the CloudEvents attributes offered beside it as CE_<NAME>.
     storage: settings of each provider named here, by provider id; `type` says which adapter reads the rest.
     environment: variables of the service. timeout_s: for the script alone, seconds.
+    stage_event: the event's body itself is the input file: it came without an object (OSCAR's `/job` and `/run`).
+    hop_count: of the event; results carry one more.
     """
 
     instance: str
@@ -93,6 +95,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outputs: tuple[Output, ...] = ()
     storage: dict[str, dict[str, str]] = {}
     environment: dict[str, str] = {}
+    stage_event: bool = False
+    hop_count: int = 0
     log_level: str = "INFO"
     schema: int = 1
 
@@ -152,6 +156,6 @@ def decode_report(data: bytes) -> Report:
 def _decode(data: bytes, kind: type[_Document]) -> _Document:
     try:
         document: _Document = msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"not a {kind.__name__.lower()} document: {error}") from error
     return document

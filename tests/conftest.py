@@ -18,6 +18,8 @@ from hypothesis import settings
 settings.register_profile("oscar-events", deadline=None)
 settings.load_profile("oscar-events")
 
+pytest_plugins = ["tests.testbed.fixtures"]
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:

@@ -27,15 +27,19 @@ _READ_BYTES = 64 * 1024  # what a pipe holds
 _LAST_READ_BYTES = 1024 * 1024
 _LONGEST_POLL_MS = 3_600_000  # poll() counts in a C int, which holds 24 days; waking once an hour costs nothing
 
+Take = Callable[[bytes], object]
+
 
 class ChildProcessRunner(Runner):
     """Run scripts as children of this process. One per process: it owns SIGCHLD.
 
     grace_s: between TERM and KILL. inherited: descriptors the next script gets and holds as long as it lives.
+    listener: gets everything the next script prints, as it comes; what it raises ends the script.
     """
 
     def __init__(self, grace_s: float) -> None:
         self.inherited: tuple[int, ...] = ()
+        self.listener: Callable[[bytes], object] | None = None
         self._grace_s = grace_s
         become_subreaper()
         self._child_ended, write_end = os.pipe()
@@ -46,6 +50,7 @@ class ChildProcessRunner(Runner):
 
     def run(self, command: Command, interruption: Interruption, on_start: Callable[[int, float], None]) -> ScriptEnd:
         with BoundedLog(command.log) as log:
+            take = self._taking(log)
             started_at = time.time()
             child = subprocess.Popen(
                 ["/bin/sh", os.fspath(command.script)],
@@ -62,10 +67,10 @@ class ChildProcessRunner(Runner):
             try:
                 with child.stdout:
                     on_start(child.pid, started_at)
-                    ended_by = self._watch(child, child.stdout.fileno(), command.timeout_s, log, interruption)
+                    ended_by = self._watch(child, child.stdout.fileno(), command.timeout_s, take, interruption)
                     ended_at = time.time()
                     _end_everything(child)
-                    _drain(child.stdout.fileno(), log)
+                    _drain(child.stdout.fileno(), take)
             finally:
                 _end_everything(child)
             number = -child.returncode if child.returncode < 0 else None
@@ -78,8 +83,19 @@ class ChildProcessRunner(Runner):
                 log=log.content(),
             )
 
+    def _taking(self, log: BoundedLog) -> Take:
+        listener = self.listener
+        if listener is None:
+            return log.write
+
+        def take(chunk: bytes) -> None:
+            log.write(chunk)
+            listener(chunk)
+
+        return take
+
     def _watch(
-        self, child: subprocess.Popen[bytes], output: int, timeout_s: float, log: BoundedLog, interruption: Interruption
+        self, child: subprocess.Popen[bytes], output: int, timeout_s: float, take: Take, interruption: Interruption
     ) -> EndedBy:
         """Return when the child has ended, reaped or not, and who ended it."""
         ended_by = EndedBy.ITSELF
@@ -92,7 +108,7 @@ class ChildProcessRunner(Runner):
             ready = dict(poll.poll(min(max(left, 0) * 1000, _LONGEST_POLL_MS)))
             if output in ready:
                 if chunk := os.read(output, _READ_BYTES):
-                    log.write(chunk)
+                    take(chunk)
                 else:
                     poll.unregister(output)  # all closed their output; the end is awaited without it
             if self._child_ended in ready:
@@ -131,8 +147,8 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _drain(output: int, log: BoundedLog) -> None:
+def _drain(output: int, take: Take) -> None:
     """Take what is still in the pipe, in one read: on macOS a daemon that got away may go on writing for ever."""
     os.set_blocking(output, False)
     with contextlib.suppress(BlockingIOError):
-        log.write(os.read(output, _LAST_READ_BYTES))
+        take(os.read(output, _LAST_READ_BYTES))

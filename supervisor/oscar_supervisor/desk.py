@@ -53,8 +53,21 @@ def remove(directory: str | os.PathLike[str]) -> None:
     """Remove a directory with all a script made in it; what cannot be removed stays."""
     try:
         shutil.rmtree(directory, ignore_errors=True)
+        if os.path.isdir(directory):
+            _make_writable(directory)
+            shutil.rmtree(directory, ignore_errors=True)
     except RecursionError:  # deeper than Python can walk before 3.13; the system's own tool can
         subprocess.run(["/bin/rm", "-rf", "--", directory], check=False)
+
+
+def _make_writable(directory: str | os.PathLike[str]) -> None:
+    """Give back the rights that a script took from its folders, as Go does with its module cache."""
+    for path, folders, _ in os.walk(directory):  # it looks into a folder after this loop's turn with it
+        for folder in folders:
+            below = os.path.join(path, folder)
+            if not os.path.islink(below):
+                with contextlib.suppress(OSError):
+                    os.chmod(below, _MODE)
 
 
 def _emptied(files: Path) -> bool:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from oscar_events.environment import passed_on
 from oscar_events.errors import ConfigurationError
@@ -21,6 +22,8 @@ from oscar_events.paths import printable
 MAX_EVENT_BYTES = 96 * 1024
 # Kubernetes names of Jobs hold 63 characters; the service's share of them is 24 on every backend (design §3.6).
 _SERVICE_CHARACTERS = 24
+# What the CloudEvents types of storage events begin with (oscar_events/codec.py); their subject is the encoded key.
+_ABOUT_AN_OBJECT = "oscar.storage.object."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ def script_environment(job: Job, places: Places, platform: Mapping[str, str], no
     }
     if _fits(job.event):
         variables["EVENT"] = job.event
-    if job.input is not None:
-        variables["STORAGE_OBJECT_KEY"] = job.input.key
+    if (key := _key(job)) is not None:
+        variables["STORAGE_OBJECT_KEY"] = key
     variables |= job.environment
     variables |= {
         "TMP_INPUT_DIR": os.fspath(places.input_directory),
@@ -66,6 +69,18 @@ def script_environment(job: Job, places: Places, platform: Mapping[str, str], no
     return dict(_variable(name, value) for name, value in variables.items())
 
 
+def speaks_of_object(job: Job) -> bool:
+    """Return whether the job's event is of an object of a storage, staged in or not; else it is a message."""
+    return job.input is not None or job.event_attributes.get("type", "").startswith(_ABOUT_AN_OBJECT)
+
+
+def _key(job: Job) -> bytes | None:
+    """Return the key of the object, also of one that was removed or that the script fetches itself."""
+    if job.input is not None:
+        return job.input.key
+    return unquote_to_bytes(job.event_attributes.get("subject", "")) if speaks_of_object(job) else None
+
+
 def _fits(event: bytes) -> bool:
     if len(event) >= MAX_EVENT_BYTES or b"\0" in event:
         return False
@@ -77,7 +92,7 @@ def _fits(event: bytes) -> bool:
 
 
 def _variable(name: str, value: str | bytes) -> tuple[bytes, bytes]:
-    encoded = name.encode(), value if isinstance(value, bytes) else os.fsencode(value)
+    encoded = os.fsencode(name), value if isinstance(value, bytes) else os.fsencode(value)
     if not name or "=" in name or b"\0" in encoded[0] + encoded[1]:
         raise ConfigurationError(f"no process can have the variable '{printable(encoded[0])}': a NUL byte, or its name")
     return encoded

@@ -14,7 +14,7 @@ from oscar_events.job import FailureClass
 from oscar_supervisor.interruption import CancelRequestedError
 from oscar_supervisor.outputs import OutputRefusedError
 from oscar_supervisor.runner import EndedBy, ScriptEnd
-from oscar_supervisor.storage.port import InputUnusableError
+from oscar_supervisor.storage.port import InputUnusableError, StorageFullError, StorageUnavailableError
 
 # Names that a storage cannot have: a file where a folder is needed or the reverse, a link, too long. And E2BIG:
 # variables that no process can be given.
@@ -55,6 +55,12 @@ def class_of(error: Exception) -> FailureClass:
             return FailureClass.USER
         case InputUnusableError() | EventError() | ConfigurationError():
             return FailureClass.PERMANENT
+        case StorageFullError():
+            return FailureClass.RESOURCE
+        # A wrong password, a missing right, bucket or certificate too, not only an outage: somebody mends it where the
+        # storage is, and with everything tried again until max_age nobody has to send each run again afterwards.
+        case StorageUnavailableError():
+            return FailureClass.INFRASTRUCTURE
         case OSError() if error.errno in _PERMANENT_ERRNOS:
             return FailureClass.PERMANENT
         case OSError() if error.errno in _RESOURCE_ERRNOS:

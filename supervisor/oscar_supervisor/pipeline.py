@@ -23,6 +23,7 @@ from oscar_supervisor import failures
 from oscar_supervisor.below import open_regular, open_root
 from oscar_supervisor.desk import INPUT, OUTPUT, WORK, Desk, remove
 from oscar_supervisor.environment import Places, script_environment
+from oscar_supervisor.event_file import file_of
 from oscar_supervisor.interruption import CancelRequestedError, Interruption
 from oscar_supervisor.output_files import Found, find_files
 from oscar_supervisor.outputs import place
@@ -100,14 +101,25 @@ def _lay_out(job: Job, files: Path, desk: Desk) -> Places:
         raise ConfigurationError(f"the service {job.service} has no script")
     desk.set_up(files)
     input_directory, output_directory = files / INPUT, files / OUTPUT
-    (files / "script.sh").write_bytes(job.script.encode())
+    (files / "script.sh").write_bytes(os.fsencode(job.script))
     (files / "event").write_bytes(job.event)
+    name = _input_name(job)
+    source = None if name is None else os.path.join(os.fsencode(input_directory), name)
+    if source is not None and job.stage_event:
+        with open(source, "xb") as file:
+            file.write(file_of(job.event))
     return Places(
-        input=os.path.join(os.fsencode(input_directory), local_name(job.input.key)) if job.input else None,
+        input=source,
         input_directory=input_directory,
         output_directory=output_directory,
         event=files / "event",
     )
+
+
+def _input_name(job: Job) -> bytes | None:
+    if job.stage_event:
+        return f"event-file-{job.execution}".encode()  # OSCAR's name, with a name of its own for each run
+    return local_name(job.input.key) if job.input else None
 
 
 def _command(job: Job, directory: Path, files: Path, places: Places) -> Command:
@@ -125,7 +137,7 @@ def _providers(job: Job) -> set[str]:
 
 
 def _storage(job: Job, provider: str) -> Storage:
-    return open_storage(provider, job.storage.get(provider), job.execution)
+    return open_storage(provider, job.storage.get(provider), job.execution, job.hop_count + 1)
 
 
 def _go_on(interruption: Interruption) -> None:

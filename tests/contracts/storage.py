@@ -34,7 +34,10 @@ def go_on() -> None:
 
 
 class Store(ABC):
-    """The store behind the storage, seen without it."""
+    """The store behind the storage, seen without it. inputs, outputs: names of two buckets that are there, empty."""
+
+    inputs: str
+    outputs: str
 
     @abstractmethod
     def write(self, bucket: str, key: bytes, content: bytes) -> InputObject:
@@ -77,52 +80,52 @@ class StorageContract:
 
     @pytest.mark.parametrize("key", KEYS)
     def test_an_object_is_fetched_as_it_is(self, storage: Storage, store: Store, target: Path, key: bytes) -> None:
-        pinned = store.write("in", key, b"content of it")
+        pinned = store.write(store.inputs, key, b"content of it")
         storage.fetch(pinned, os.fsencode(target), go_on)
         assert target.read_bytes() == b"content of it"
 
     @pytest.mark.parametrize("key", KEYS)
     def test_a_file_becomes_an_object(self, storage: Storage, store: Store, result: Path, key: bytes) -> None:
-        assert self.put(storage, result, "out", key, b"12345") == 5
-        assert store.read("out", key) == b"12345"
+        assert self.put(storage, result, store.outputs, key, b"12345") == 5
+        assert store.read(store.outputs, key) == b"12345"
 
     def test_an_object_of_several_mebibytes_arrives_whole(
         self, storage: Storage, store: Store, target: Path, result: Path
     ) -> None:
         content = os.urandom(3 * 1024 * 1024 + 1)
-        self.put(storage, result, "out", b"large", content)
-        assert store.read("out", b"large") == content
-        storage.fetch(store.write("in", b"large", content), os.fsencode(target), go_on)
+        self.put(storage, result, store.outputs, b"large", content)
+        assert store.read(store.outputs, b"large") == content
+        storage.fetch(store.write(store.inputs, b"large", content), os.fsencode(target), go_on)
         assert target.read_bytes() == content
 
     def test_a_result_replaces_what_was_there(self, storage: Storage, store: Store, result: Path) -> None:
-        store.write("out", b"a", b"something longer from before")
-        self.put(storage, result, "out", b"a", b"new")
-        assert store.read("out", b"a") == b"new"
+        store.write(store.outputs, b"a", b"something longer from before")
+        self.put(storage, result, store.outputs, b"a", b"new")
+        assert store.read(store.outputs, b"a") == b"new"
 
     def test_an_input_that_is_gone_cannot_be_used(self, storage: Storage, store: Store, target: Path) -> None:
-        pinned = store.write("in", b"a", b"1")
-        store.remove("in", b"a")
-        with pytest.raises(InputUnusableError, match="in/a is gone"):
+        pinned = store.write(store.inputs, b"a", b"1")
+        store.remove(store.inputs, b"a")
+        with pytest.raises(InputUnusableError, match=f"{store.inputs}/a is gone"):
             storage.fetch(pinned, os.fsencode(target), go_on)
 
     def test_an_input_that_was_replaced_cannot_be_used(self, storage: Storage, store: Store, target: Path) -> None:
-        pinned = store.write("in", b"a", b"1")
-        store.remove("in", b"a")
-        store.write("in", b"a", b"another")
+        pinned = store.write(store.inputs, b"a", b"1")
+        store.remove(store.inputs, b"a")
+        store.write(store.inputs, b"a", b"another")
         with pytest.raises(InputUnusableError, match="replaced after the event"):
             storage.fetch(pinned, os.fsencode(target), go_on)
 
     def test_a_checkpoint_ends_a_fetch(self, storage: Storage, store: Store, target: Path) -> None:
         with pytest.raises(StopNowError):
-            storage.fetch(store.write("in", b"a", b"1"), os.fsencode(target), self.stop)
+            storage.fetch(store.write(store.inputs, b"a", b"1"), os.fsencode(target), self.stop)
 
     def test_a_checkpoint_ends_a_put_and_nothing_is_visible(self, storage: Storage, store: Store, result: Path) -> None:
         """Also at the last moment: an empty file has no other checkpoint than the one before it becomes visible."""
         result.write_bytes(b"")
         with open(result, "rb") as file, pytest.raises(StopNowError):
-            storage.put(file.fileno(), "out", b"a", self.stop)
-        assert store.read("out", b"a") is None
+            storage.put(file.fileno(), store.outputs, b"a", self.stop)
+        assert store.read(store.outputs, b"a") is None
 
     @staticmethod
     def stop() -> None:

@@ -15,6 +15,8 @@ from tests.contracts.storage import StorageContract, Store
 
 
 class Directories(Store):
+    inputs, outputs = "in", "out"
+
     def __init__(self, root: Path) -> None:
         self._root = root
 
@@ -51,5 +53,5 @@ class TestLocalStorage(StorageContract):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Iterator[Storage]:
         settings = {"type": "local", "root": f"{tmp_path}/buckets", "staging": f"{tmp_path}/staging"}
-        with LocalStorage(settings, "execution") as storage:
+        with LocalStorage(settings, "execution", 1) as storage:
             yield storage

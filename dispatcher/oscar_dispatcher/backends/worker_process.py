@@ -16,7 +16,7 @@ import msgspec
 
 from oscar_dispatcher.backends.port import BackendUnavailableError
 from oscar_events import frames
-from oscar_events.environment import passed_on
+from oscar_events.environment import passed_on_to_workers
 from oscar_events.errors import EventError
 
 # A worker told to go kills its script at once; only a machine that swaps, or a worker that hangs, takes longer.
@@ -48,7 +48,7 @@ class WorkerProcess:
                 stdin=PIPE,
                 stdout=PIPE,
                 start_new_session=True,
-                env=passed_on(os.environ),
+                env=passed_on_to_workers(os.environ),
             )
         except OSError as error:
             raise BackendUnavailableError(f"no worker can be started: {error}") from error

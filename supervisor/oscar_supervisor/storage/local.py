@@ -30,7 +30,8 @@ class LocalStorage(Storage):
     Attempts of one execution never overlap, so what is found there at first use is what a kill left, and goes.
     """
 
-    def __init__(self, settings: dict[str, str], execution: str) -> None:
+    def __init__(self, settings: dict[str, str], execution: str, hops: int) -> None:
+        del hops  # files carry no metadata that survives a copy
         if "root" not in settings:
             raise ConfigurationError("a storage provider of type local needs `root`, the directory of its buckets")
         self._root = Path(settings["root"])

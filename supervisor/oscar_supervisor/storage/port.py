@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from oscar_events.errors import OscarEventsError
+from oscar_events.errors import OscarEventsError, UnavailableError
 from oscar_events.job import InputObject
 
 # Called between pieces of a long copy; raises to end it (interruption.py).
@@ -23,6 +23,14 @@ class InputUnusableError(OscarEventsError):
     """The input is gone or is another version now: this attempt can never be done. The message is one sentence."""
 
 
+class StorageUnavailableError(UnavailableError):
+    """The storage could not be asked, or refused for a reason that time or its owner mends. One sentence."""
+
+
+class StorageFullError(StorageUnavailableError):
+    """The storage or a quota in it has no room left. One sentence."""
+
+
 class Storage(ABC):
     """One provider for one attempt. A context manager; leaving it drops what was not published."""
 
@@ -30,15 +38,16 @@ class Storage(ABC):
     def fetch(self, source: InputObject, target: bytes, checkpoint: Checkpoint) -> None:
         """Copy exactly the version the event spoke of to the new file target.
 
-        Raises InputUnusableError, OSError, EventError if no such key can exist here.
+        Raises InputUnusableError, StorageUnavailableError, OSError, EventError if no such key can exist here.
         """
 
     @abstractmethod
     def put(self, file: int, bucket: str, key: bytes, checkpoint: Checkpoint) -> int:
         """Copy an open file to an object and return its size; durable on return, never visible half-written.
 
-        The checkpoint is last called right before the object becomes visible. An object with this key is replaced.
-        Raises OSError, EventError if no such key can exist here.
+        The checkpoint is last called right before the object becomes visible: after its last byte was read, where
+        what remains is a request. An object with this key is replaced.
+        Raises StorageUnavailableError, OSError, EventError if no such key can exist here.
         """
 
     @abstractmethod
@@ -50,5 +59,5 @@ class Storage(ABC):
     ) -> None: ...
 
 
-# (settings of the provider, execution id) -> its adapter
-StorageFactory = Callable[[dict[str, str], str], Storage]
+# (settings of the provider, execution id, hops that its results carry) -> its adapter
+StorageFactory = Callable[[dict[str, str], str, int], Storage]

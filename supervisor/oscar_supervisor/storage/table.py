@@ -11,11 +11,15 @@ from importlib import import_module
 from oscar_events.errors import ConfigurationError
 from oscar_supervisor.storage.port import Storage, StorageFactory
 
-_ADAPTERS = {"local": "oscar_supervisor.storage.local:LocalStorage"}
+_S3 = "oscar_supervisor.storage.s3:S3Storage"
+_ADAPTERS = {"local": "oscar_supervisor.storage.local:LocalStorage", "minio": _S3, "s3": _S3}
 
 
-def open_storage(provider: str, settings: dict[str, str] | None, execution: str) -> Storage:
-    """Return the storage of a provider for one execution. Raises ConfigurationError naming the provider."""
+def open_storage(provider: str, settings: dict[str, str] | None, execution: str, hops: int) -> Storage:
+    """Return the storage of a provider for one execution. Raises ConfigurationError naming the provider.
+
+    hops: how many executions led to the results, this one counted; stores that keep metadata keep it with them.
+    """
     if settings is None:
         raise ConfigurationError(f"the job has no settings for the storage provider {provider}")
     if (kind := settings.get("type", "")) not in _ADAPTERS:
@@ -23,4 +27,7 @@ def open_storage(provider: str, settings: dict[str, str] | None, execution: str)
         raise ConfigurationError(f"the storage provider {provider} has the type '{kind}'; known are {known}")
     module, _, name = _ADAPTERS[kind].partition(":")
     factory: StorageFactory = getattr(import_module(module), name)
-    return factory(settings, execution)
+    try:
+        return factory(settings, execution, hops)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the storage provider {provider}: {error}") from error

@@ -58,7 +58,10 @@ def test_a_report_arrives_as_it_was_sent() -> None:
     assert decode_report(encode(REPORT)) == REPORT
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"execution": 1}', encode(JOB)[:-1]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b"[]", b'{"execution": 1}', encode(JOB)[:-1], b'{"execution": "\xff"}', b'{"a":' * 200_000],
+)
 def test_what_is_no_document_is_refused_by_its_name(data: bytes) -> None:
     with pytest.raises(ConfigurationError, match="not a job document"):
         decode_job(data)

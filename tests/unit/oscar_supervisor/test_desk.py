@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,3 +81,25 @@ def test_what_was_kept_goes_with_the_desk(tmp_path: Path, desk: Desk) -> None:
     desk.clear(tmp_path / "1")
     desk.close()
     assert list(tmp_path.iterdir()) == []
+
+
+# Root needs no rights; nobody, 65534 everywhere, does. Only once all is imported: the interpreter may be root's alone.
+LEAVING = """\
+import os, sys
+from oscar_supervisor.desk import remove
+if os.geteuid() == 0:
+    os.chown(sys.argv[1], 65534, -1)
+    os.setuid(65534)
+os.makedirs(f"{sys.argv[1]}/x/read-only/below")
+os.makedirs(f"{sys.argv[1]}/x/closed/below")
+os.symlink("/", f"{sys.argv[1]}/x/link")
+os.chmod(f"{sys.argv[1]}/x/read-only", 0o555)
+os.chmod(f"{sys.argv[1]}/x/closed", 0)
+remove(f"{sys.argv[1]}/x")
+"""
+
+
+def test_folders_without_their_owners_rights_are_removed_too() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:  # pytest's own is closed to everybody else
+        subprocess.run([sys.executable, "-c", LEAVING, directory], check=True)
+        assert os.listdir(directory) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,18 @@ def test_an_event_that_no_variable_can_hold_is_only_in_its_file(event: bytes) ->
 def test_a_variable_no_process_can_have_is_refused_by_name(variables: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="no process can have the variable"):
         environment(environment=variables)
+
+
+@pytest.mark.parametrize("type_", ["oscar.storage.object.removed.v1", "oscar.storage.object.created.v1"])
+def test_the_key_of_an_object_that_is_not_fetched_is_told_all_the_same(type_: str) -> None:
+    attributes = {"type": type_, "subject": "in/a%20b%25%C3%A9.jpg"}
+    assert environment(event_attributes=attributes)[b"STORAGE_OBJECT_KEY"] == "in/a b%é.jpg".encode()
+
+
+def test_a_message_has_no_key() -> None:
+    attributes = {"type": "oscar.message.received.v1", "subject": "its-id"}
+    assert b"STORAGE_OBJECT_KEY" not in environment(event_attributes=attributes)
+
+
+def test_a_name_in_another_encoding_keeps_its_bytes() -> None:
+    assert environment(environment={os.fsdecode(b"caf\xe9"): "1"})[b"caf\xe9"] == b"1"

@@ -287,3 +287,26 @@ def test_what_an_earlier_attempt_left_is_gone_before_the_script_starts(platform:
     assert platform.report(nothing, attempt=2).outcome is Outcome.SUCCEEDED
     assert [file.name for file in platform.jobs.iterdir()] == ["lock"]
     assert platform.results() == set()
+
+
+def test_an_event_that_is_a_message_is_itself_the_input(platform: Platform) -> None:
+    def script(environment: dict[str, str]) -> None:
+        file = Path(environment["INPUT_FILE_PATH"])
+        assert file == Path(environment["TMP_INPUT_DIR"], "event-file-execution")
+        assert "STORAGE_OBJECT_KEY" not in environment
+        Path(environment["TMP_OUTPUT_DIR"], "copy").write_bytes(file.read_bytes())
+
+    for event, content in ((b'{"a":  1}', b'{"a":  1}'), (b"aXQgd29ya3Mh", b"it works!"), (b"", b"")):
+        report = platform.report(script, event=event, stage_event=True)
+        assert (report.outcome, report.reason) == (Outcome.SUCCEEDED, "")
+        assert (platform.buckets / "out" / "copy").read_bytes() == content
+
+
+def test_a_script_in_another_encoding_runs_as_it_is(platform: Platform) -> None:
+    seen: list[bytes] = []
+
+    def script(environment: dict[str, str]) -> None:
+        seen.append(Path(environment["EVENT_FILE"]).with_name("script.sh").read_bytes())
+
+    platform.run(script, script=os.fsdecode(b"# caf\xe9"))
+    assert seen == [b"# caf\xe9"]

@@ -127,6 +127,19 @@ async def test_workers_that_cannot_start_refuse_every_submit_and_leave_the_permi
                     await backend.submit(job("one", "true"), permit)
 
 
+async def test_a_worker_learns_which_authorities_are_trusted_and_its_script_does_not(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ca.pem")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "stays")
+    async with place.backend(workers=1) as backend:
+        await backend.submit(job("one", "tr '\\0' '\\n' < /proc/$PPID/environ; echo ----; env"), granted)
+        worker, _, script = (await end_of(backend, "one")).log.decode().partition("----")
+    assert "SSL_CERT_FILE=/etc/ca.pem\n" in worker
+    assert "SSL_CERT_FILE" not in script
+    assert "AWS_SECRET_ACCESS_KEY" not in worker + script
+
+
 async def test_two_workers_run_two_scripts_at_a_time(backend: ProcessBackend, place: Place) -> None:
     meet = "touch {0}/{1}; until [ -e {0}/{2} ]; do sleep 0.01; done"
     await backend.submit(job("one", meet.format(place.marks, "a", "b")), granted)

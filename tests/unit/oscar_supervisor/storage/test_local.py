@@ -28,7 +28,7 @@ class Buckets:
         self.settings = {"root": str(self.root), "staging": str(self.staging)}
 
     def storage(self) -> LocalStorage:
-        return LocalStorage(self.settings, "execution")
+        return LocalStorage(self.settings, "execution", 1)
 
     def pinned(self, key: bytes = b"file") -> InputObject:
         stat = self.file.stat()
@@ -200,8 +200,8 @@ def test_a_name_that_is_not_utf_8_is_a_name(buckets: Buckets) -> None:
 
 def test_settings_that_are_wrong_name_what_is_wrong() -> None:
     with pytest.raises(ConfigurationError, match="root"):
-        LocalStorage({}, "execution")
-    with pytest.raises(ConfigurationError, match=r"provider minio\.a has the type 'minio'; known are local"):
-        open_storage("minio.a", {"type": "minio"}, "execution")
+        LocalStorage({}, "execution", 1)
+    with pytest.raises(ConfigurationError, match=r"provider rucio\.a has the type 'rucio'; known are local, minio, s3"):
+        open_storage("rucio.a", {"type": "rucio"}, "execution", 1)
     with pytest.raises(ConfigurationError, match=r"no settings for the storage provider minio\.a"):
-        open_storage("minio.a", None, "execution")
+        open_storage("minio.a", None, "execution", 1)
