@@ -29,6 +29,7 @@ from oscar_events.ledger.store import Ledger
 from oscar_events.lifecycle import DRAIN, Stop, run_until_stopped
 from oscar_events.manager.app import front
 from oscar_events.manager.laptop import LAPTOP_ALIASES, laptop_control
+from oscar_events.secrets import SecretStore
 from oscar_ingest.app import Ingest, IngestSettings
 from oscar_ingest.catalogue import LedgerCatalogue
 
@@ -118,7 +119,7 @@ class _Server(uvicorn.Server):
 
 def _site(ledger: Ledger, directory: DataDirectory) -> Site:
     local = {"type": "local", "root": str(directory.buckets), "staging": str(directory.staging)}
-    return Site(ledger.instance, {LOCAL_PROVIDER: local}, LAPTOP_ALIASES)
+    return Site(ledger.instance, {LOCAL_PROVIDER: local}, LAPTOP_ALIASES, SecretStore(directory.path / "secrets").get)
 
 
 def _dispatching(settings: StandaloneSettings) -> DispatcherSettings:

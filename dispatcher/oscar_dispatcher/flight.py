@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from oscar_events import metrics
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
-    """An attempt in flight. revision: of its service, fixed with the first lease."""
+    """An attempt in flight. revision: of its service, fixed with the first lease.
+
+    event_time: when its event happened, ISO 8601, once its job is built; unknown of one taken over from another holder.
+    """
 
     execution: str
     number: int
     service_uid: str
     revision: int
+    event_time: str | None = None
 
 
 class Flight:

@@ -1,39 +1,56 @@
 """Builds the job document of a leased attempt.
 
-In:  the lease, the service at its revision, the event. Out: a `Job`, complete.
-Not here: sending it (backends/), reading service or event from the ledger (schedule.py). Pure: the same lease gives the
-same document, so that a submit whose answer was lost can be repeated.
+In:  the lease, the service at its revision, the event, how to look a secret up. Out: a `Job`, complete.
+Not here: sending it (backends/), reading service or event from the ledger (schedule.py).
+
+Pure but for `reveal`: the same lease gives the same document, so that a submit whose answer was lost can be repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from oscar_dispatcher.storage_settings import settings_of
 from oscar_events.codec import attributes, iso
-from oscar_events.event import StorageEvent
+from oscar_events.event import Action, StorageEvent
 from oscar_events.job import InputObject, Job, Output
 from oscar_events.ledger.leases import Leased
 from oscar_events.matching import Aliases, canonical_provider
+from oscar_events.secrets import referred
 from oscar_events.service import Service, StorageIO
+
+# A secret's id -> its value. Raises SecretMissingError.
+Reveal = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """What is the same for all jobs of a platform.
 
-    instance: the ledger's uuid. storage: settings by provider id. aliases: other names of those providers.
+    instance: the ledger's uuid. storage: settings by provider id, secrets in them as references. aliases: other names
+    of those providers. reveal: looks secrets up.
     """
 
     instance: str
-    storage: Mapping[str, Mapping[str, str]]
+    storage: Mapping[str, Mapping[str, Any]]
     aliases: Aliases
+    reveal: Reveal
 
 
-def build_job(leased: Leased, service: Service, event: StorageEvent, site: Site) -> Job:
-    """Return the document of the attempt."""
+def unrevealed(identity: str) -> str:
+    """Stand in for a secret in the document that is hashed: the hash is without values (design §3.6)."""
+    return identity
+
+
+def build_job(leased: Leased, service: Service, event: StorageEvent, site: Site, reveal: Reveal) -> Job:
+    """Return the document of the attempt. Raises what reveal raises."""
     outputs = tuple(_output(place, site.aliases) for place in service.output)
-    providers = sorted({event.provider, *(output.provider for output in outputs)})
+    source = _input(service, event, site.aliases)
+    providers = {output.provider for output in outputs} | ({source.provider} if source else set())
+    found = {provider: settings_of(provider, service, site.storage) for provider in sorted(providers)}
+    secrets = {name: _revealed(value, reveal) for name, value in service.environment.secrets.items()}
     return Job(
         instance=site.instance,
         execution=leased.execution,
@@ -47,20 +64,36 @@ def build_job(leased: Leased, service: Service, event: StorageEvent, site: Site)
         event_time=iso(event.time),
         event_attributes=attributes(event),
         timeout_s=service.dispatch.timeout.total_seconds(),
-        input=InputObject(
-            provider=event.provider,
-            bucket=event.bucket,
-            key=event.key,
-            size=event.size,
-            version=event.version,
-            etag=event.etag,
-            file_id=event.file_id,
-            modified_ns=event.modified_ns,
-        ),
+        input=source,
+        stage_event=not event.has_object and not service.file_stage_in,
+        hop_count=event.hop_count,
         outputs=outputs,
-        storage={provider: dict(site.storage[provider]) for provider in providers if provider in site.storage},
-        environment=dict(service.environment.variables),
+        storage={
+            provider: {name: _revealed(value, reveal) for name, value in settings.items()}
+            for provider, settings in found.items()
+            if settings is not None
+        },
+        environment={**service.environment.variables, **secrets},
         log_level=service.log_level,
+    )
+
+
+def _input(service: Service, event: StorageEvent, aliases: Aliases) -> InputObject | None:
+    """Return what is staged in: nothing of an object that is gone, of none at all, or if the service wants none.
+
+    file_stage_in true means that the input is *not* fetched; the name is OSCAR's (reference/oscar.md §1.1).
+    """
+    if service.file_stage_in or not event.has_object or event.action is Action.REMOVED:
+        return None
+    return InputObject(
+        provider=canonical_provider(event.provider, aliases),
+        bucket=event.bucket,
+        key=event.key,
+        size=event.size,
+        version=event.version,
+        etag=event.etag,
+        file_id=event.file_id,
+        modified_ns=event.modified_ns,
     )
 
 
@@ -72,3 +105,10 @@ def _output(place: StorageIO, aliases: Aliases) -> Output:
         prefix=place.prefix,
         suffix=place.suffix,
     )
+
+
+def _revealed(value: object, reveal: Reveal) -> str:
+    identity = referred(value)
+    if identity is not None:
+        return reveal(identity)
+    return str(value).lower() if isinstance(value, bool) else str(value)

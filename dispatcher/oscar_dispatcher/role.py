@@ -147,4 +147,4 @@ class SchedulerRole:
 
     def _alarm(self, kind: str, execution: str) -> None:
         metrics.alarms.labels(kind).inc()
-        _log.error("repaired what should not happen", kind=kind, run=execution)
+        _log.error("repaired what should not happen", kind=kind, execution=execution)

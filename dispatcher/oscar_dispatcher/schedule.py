@@ -8,31 +8,35 @@ keeping the role (role.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 
 from sqlalchemy import Connection
 
 from oscar_dispatcher.backends.port import Backend, BackendUnavailableError, SubmissionRejectedError
 from oscar_dispatcher.fairness import Demand, Fairness
 from oscar_dispatcher.flight import Attempt, Flight
-from oscar_dispatcher.jobs import Site, build_job
+from oscar_dispatcher.jobs import Site, build_job, unrevealed
 from oscar_dispatcher.revisions import Revisions
 from oscar_dispatcher.settings import DispatcherSettings
 from oscar_events import codec
 from oscar_events.errors import EventError, FencedError, LedgerError, MoveRefusedError
 from oscar_events.job import Job
-from oscar_events.ledger import ends, leases
+from oscar_events.ledger import ends, expiry, leases
 from oscar_events.ledger.leases import Leased
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.store import Ledger, now
 from oscar_events.log import logger
 from oscar_events.patience import until_available
+from oscar_events.secrets import SecretMissingError, SecretUnavailableError
 
 # How long to wait at most before looking again by itself: somebody else may have written to the ledger.
 _IDLE_S = 1.0
+# How often to look for runs that waited too long: nobody writes `expire` in less than seconds.
+_EXPIRE_EVERY_S = 1.0
 # A backend that cannot take a job now is asked again after this, by the scheduler's own pace, not in a loop.
 _UNAVAILABLE = timedelta(seconds=5)
 
@@ -67,6 +71,9 @@ class Scheduler:
         self._catalogue = Catalogue(site.aliases)
         self._wake = asyncio.Event()
         self._draining = False
+        self._expire_at = 0.0
+        self._limited = self._catalogue.services
+        self._limits_by_uid: Mapping[str, int] = {}
 
     def drain(self) -> None:
         """Lease nothing more; what is in flight goes on."""
@@ -82,17 +89,47 @@ class Scheduler:
             while True:
                 self._wake.clear()
                 pause = _IDLE_S
-                if not self._draining and self._may_write() and self._flight.room(self._settings.concurrency) > 0:
-                    look = await until_available(lambda: self._ledger.write(self._look(epoch)), "leasing runs")
-                    for leased in look.leased:
-                        attempt = Attempt(leased.execution, leased.attempt, leased.service_uid, leased.revision)
-                        self._flight.add(attempt)
-                        submits.create_task(self._submit(epoch, leased, attempt), name=f"submit {leased.execution}")
-                    if look.next_at is not None:
-                        pause = min(_IDLE_S, max(0, look.next_at - look.time) / 1000)
+                if not self._draining and self._may_write():
+                    await self._expire(epoch)
+                    if self._flight.room(self._settings.concurrency) > 0:
+                        look = await until_available(lambda: self._ledger.write(self._look(epoch)), "leasing runs")
+                        for leased in look.leased:
+                            attempt = Attempt(leased.execution, leased.attempt, leased.service_uid, leased.revision)
+                            self._flight.add(attempt)
+                            submits.create_task(self._submit(epoch, leased, attempt), name=f"submit {leased.execution}")
+                        if look.next_at is not None:
+                            pause = min(_IDLE_S, max(0, look.next_at - look.time) / 1000)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._wake.wait()
+
+    async def _expire(self, epoch: int) -> None:
+        """End what waited longer than its service lets it: about once a second, and while every slot is taken too."""
+        if monotonic() < self._expire_at:
+            return
+
+        def unit(connection: Connection) -> list[str]:
+            self._catalogue.refresh(connection)
+            limits = self._limits()
+            if not limits:
+                return []
+            time = now(connection)
+            firsts = {one.service_uid: one.next_at for one in leases.waiting(connection)}
+            late = {uid: limit for uid, limit in limits.items() if uid in firsts and firsts[uid] + limit <= time}
+            return expiry.expire(connection, epoch, late)
+
+        while await until_available(lambda: self._ledger.write(unit), "ending runs that waited too long"):
+            pass
+        self._expire_at = monotonic() + _EXPIRE_EVERY_S
+
+    def _limits(self) -> Mapping[str, int]:
+        """Return how long runs may wait, in milliseconds, of each service that says so."""
+        services = self._catalogue.services
+        if services is not self._limited:  # another object whenever one of them changed; there may be many
+            expiring = ((uid, stored.service.dispatch.expire) for uid, stored in services.items())
+            self._limits_by_uid = {uid: int(most.total_seconds() * 1000) for uid, most in expiring if most is not None}
+            self._limited = services
+        return self._limits_by_uid
 
     def _look(self, epoch: int) -> Callable[[Connection], _Round]:
         """Return the unit of work that shares the free slots out and leases, from what is in flight now."""
@@ -110,7 +147,7 @@ class Scheduler:
                 if one.next_at <= time
             ]
             shares = self._fairness.share(demands, slots)
-            leased = leases.lease(connection, epoch, shares, lease_ms)
+            leased = leases.lease(connection, epoch, shares, lease_ms, self._limits())
             later = [one.next_at for one in waiting if one.next_at > time]
             if leased and len(leased) < slots:
                 later.append(time)  # one had less waiting than its share; what it left is for another
@@ -128,22 +165,26 @@ class Scheduler:
     async def _submit(self, epoch: int, leased: Leased, attempt: Attempt) -> None:
         """Bring one leased attempt to the backend, or its execution back to where it belongs."""
         try:
-            job = await self._job(leased)
-            if await self._backend.submit(job, lambda: self._permit(epoch, leased, job.spec_hash())):
+            job, spec_hash = await self._job(leased)
+            attempt.event_time = job.event_time
+            if await self._backend.submit(job, lambda: self._permit(epoch, leased, spec_hash)):
                 return
             reason, wait = "its permit was refused", timedelta(0)
-        except (EventError, SubmissionRejectedError) as error:
+        except (EventError, SecretMissingError, SubmissionRejectedError) as error:
             refused = str(error)
             await self._land(attempt, lambda c: ends.reject(c, epoch, leased.execution, refused), "rejecting a run")
             return
-        except BackendUnavailableError as error:
-            reason, wait = f"waiting for the backend: {error}", _UNAVAILABLE
+        except (BackendUnavailableError, SecretUnavailableError) as error:
+            reason, wait = f"it cannot be submitted now: {error}", _UNAVAILABLE
         wait_ms = int(wait.total_seconds() * 1000)
         await self._land(attempt, lambda c: leases.give_back(c, epoch, leased, reason, wait_ms), "giving a lease back")
 
-    async def _job(self, leased: Leased) -> Job:
+    async def _job(self, leased: Leased) -> tuple[Job, str]:
+        """Return the job, and the hash of its specification. Raises EventError, SecretMissingError."""
         service = await self._revisions.get(leased.service_uid, leased.revision)
-        return build_job(leased, service, codec.decode(leased.envelope), self._site)
+        event = codec.decode(leased.envelope)
+        specification = build_job(leased, service, event, self._site, unrevealed)
+        return build_job(leased, service, event, self._site, self._site.reveal), specification.spec_hash()
 
     async def _permit(self, epoch: int, leased: Leased, spec_hash: str) -> bool:
         """Commit `leased -> submitted`; see backends/port.py."""
@@ -153,7 +194,7 @@ class Scheduler:
             return await self._ledger.write(lambda c: leases.submit(c, epoch, leased, spec_hash))
         except (FencedError, LedgerError) as error:
             # Nothing may start. The lease, if it is still ours, is given back; what cannot be told is for the sweep.
-            _log.warning("permit refused", run=leased.execution, attempt=leased.attempt, error=str(error))
+            _log.warning("permit refused", execution=leased.execution, attempt=leased.attempt, error=str(error))
             return False
 
     async def _land(self, attempt: Attempt, unit: Callable[[Connection], None], doing: str) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
@@ -64,11 +65,20 @@ class Watch:
             tasks.create_task(self._note_starts(epoch), name="starts")
             async for notice in self._backend.notices():
                 if isinstance(notice, Started):
+                    self._observe(notice)
                     self._fresh.append(notice)
                     self._started.set()
                 else:
                     await self._room.acquire()
                     tasks.create_task(self._record_end(epoch, notice), name=f"end of {notice.execution}")
+
+    def _observe(self, start: Started) -> None:
+        """Count how long after its event a first attempt started: a later one waited for the failure before it."""
+        attempt = self._flight.get(start.execution, start.attempt)
+        if start.attempt == 1 and attempt is not None and attempt.event_time is not None:
+            # The storage's clock may be ahead of ours; a start before its event is one at once.
+            waited = max(0.0, start.at - datetime.fromisoformat(attempt.event_time).timestamp())
+            metrics.start_delay.observe(waited)
 
     async def _note_starts(self, epoch: int) -> None:
         """Note, from time to time, the starts of attempts that are still under way."""
@@ -87,7 +97,9 @@ class Watch:
             attempt = self._flight.get(notice.execution, notice.attempt)
             if attempt is None:
                 # Not leased under this epoch: an attempt whose end another holder has recorded.
-                _log.warning("end of an attempt that is not in flight", run=notice.execution, attempt=notice.attempt)
+                _log.warning(
+                    "end of an attempt that is not in flight", execution=notice.execution, attempt=notice.attempt
+                )
                 return
             with self._flight.landing(attempt):
                 self._freed()
@@ -98,7 +110,7 @@ class Watch:
                     await self._backend.forget(notice.execution)
             self._tell(notice, state)
         except FencedError as error:
-            _log.warning("an end came too late", run=notice.execution, attempt=notice.attempt, error=str(error))
+            _log.warning("an end came too late", execution=notice.execution, attempt=notice.attempt, error=str(error))
         finally:
             self._room.release()
 

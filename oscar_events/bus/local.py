@@ -63,13 +63,6 @@ class LocalBus(Bus):
         self._turn = itertools.count()
 
     @abstractmethod
-    async def read(self, positions: Mapping[Partition, int], max_records: int) -> list[Delivery]:
-        """Return up to max_records records from these positions on, the first partition's first.
-
-        Raises OffsetGoneError if one of the positions lies outside the log.
-        """
-
-    @abstractmethod
     async def starts(self, group: str, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Return where the group goes on: its committed offsets, all commits begun before included, else the start."""
 
@@ -104,9 +97,16 @@ class LocalBus(Bus):
         """Return each record's partition: the same for the same key, by turns without one."""
         partitions = self._partitions_of(topic)
         return [
-            partitions[(next(self._turn) if record.key is None else crc32(record.key)) % len(partitions)]
+            partitions[next(self._turn) % len(partitions)]
+            if record.key is None
+            else self._partition_of(topic, record.key)
             for record in records
         ]
+
+    def _partition_of(self, topic: str, key: bytes) -> Partition:
+        """Return where records with this key lie."""
+        partitions = self._partitions_of(topic)
+        return partitions[crc32(key) % len(partitions)]
 
 
 @dataclass(slots=True, eq=False)

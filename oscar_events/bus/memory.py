@@ -103,6 +103,16 @@ class MemoryBus(LocalBus):
             log.end,
         )
 
+    async def find(self, topic: str, key: bytes, since_ms: int, max_records: int) -> list[Delivery]:
+        partition = self._partition_of(topic, key)
+        log = self._logs[partition]
+        found = [
+            Delivery(partition, offset, record)
+            for offset, record in enumerate(log.records, log.first)
+            if record.key == key and record.timestamp_ms >= since_ms
+        ]
+        return found[-max_records:]
+
     async def expire(self, now_ms: int) -> int:
         """Delete what is older than the retention, up to the slowest group's offset; return how many records went."""
         before_ms = now_ms - int(self._retention.total_seconds() * 1000)

@@ -161,6 +161,21 @@ class Bus(ABC):
         """Return the first offset whose record is not older than timestamp_ms; the end if there is none."""
 
     @abstractmethod
+    async def read(self, positions: Mapping[Partition, int], max_records: int) -> list[Delivery]:
+        """Return up to max_records records from these positions on, the first partition's first; without waiting.
+
+        As anybody may who belongs to no group: nothing is committed, nobody is disturbed. Raises OffsetGoneError if
+        one of the positions lies outside the log.
+        """
+
+    @abstractmethod
+    async def find(self, topic: str, key: bytes, since_ms: int, max_records: int) -> list[Delivery]:
+        """Return the newest records with this key that are not older than since_ms, at most so many, oldest first.
+
+        They all lie in one partition, which a broker without an index reads from since_ms on.
+        """
+
+    @abstractmethod
     async def __aenter__(self) -> Self: ...
 
     @abstractmethod

@@ -13,6 +13,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 _log = logger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 EXPIRE_SECONDS = 3600.0  # retention is counted in days: an hour late is nothing
 EXPIRE_RECORDS = 1000  # per unit of work: some milliseconds, so that publishing is not held up by a week's end
 
@@ -49,8 +50,9 @@ _SCHEMA = (
     """CREATE TABLE commits (
         group_name TEXT NOT NULL, partition_id INTEGER NOT NULL REFERENCES partitions, next_offset INTEGER NOT NULL,
         PRIMARY KEY (group_name, partition_id)) WITHOUT ROWID""",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+# What each later schema added; run on a file of the one before, and on a new one.
+_ADDED = ((2, "CREATE INDEX records_key ON records (key, partition_id, offset) WHERE key IS NOT NULL"),)
 
 _APPEND = "INSERT INTO records (partition_id, offset, timestamp_ms, key, headers, value) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -122,10 +124,7 @@ class SqliteBus(LocalBus):
                     " WHERE partition_id = ? AND offset >= ? ORDER BY offset LIMIT ?",
                     (self._ids[partition], position, max_records - len(deliveries)),
                 )
-                deliveries += [
-                    Delivery(partition, offset, Record(key, value, timestamp_ms, _decode(headers) if headers else ()))
-                    for offset, timestamp_ms, key, headers, value in rows
-                ]
+                deliveries += [_delivery(partition, row) for row in rows]
             return deliveries
 
         return await self._read(read)
@@ -175,6 +174,19 @@ class SqliteBus(LocalBus):
                 (self._ids[partition], timestamp_ms),
             ).fetchone()
             return int(found[0]) if found else _extent(connection, self._ids[partition])[1]
+
+        return await self._read(find)
+
+    async def find(self, topic: str, key: bytes, since_ms: int, max_records: int) -> list[Delivery]:
+        partition = self._partition_of(topic, key)
+
+        def find(connection: sqlite3.Connection) -> list[Delivery]:
+            rows = connection.execute(
+                "SELECT offset, timestamp_ms, key, headers, value FROM records"
+                " WHERE key = ? AND partition_id = ? AND timestamp_ms >= ? ORDER BY offset DESC LIMIT ?",
+                (key, self._ids[partition], since_ms, max_records),
+            )
+            return [_delivery(partition, row) for row in rows][::-1]
 
         return await self._read(find)
 
@@ -242,11 +254,19 @@ class SqliteBus(LocalBus):
     def _make(self, connection: sqlite3.Connection) -> dict[Partition, int]:
         """Create what is missing; return every partition's id."""
         ((version,),) = connection.execute("PRAGMA user_version")
-        if version not in (0, SCHEMA_VERSION):
-            raise ConfigurationError(f"{self._path} was written by another release (schema {version})")
+        if version > SCHEMA_VERSION:
+            raise ConfigurationError(
+                f"{self._path} was written by a newer oscar-events (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}); install the newer version, or name another data directory"
+            )
         if version == 0:
             for statement in _SCHEMA:
                 connection.execute(statement)
+        for since, statement in _ADDED:
+            if version < since:
+                connection.execute(statement)
+        if version < SCHEMA_VERSION:
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         for topic in self._new_topics:
             for (topic_id,) in connection.execute(
                 "INSERT INTO topics (uuid, name) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING id",
@@ -262,8 +282,40 @@ class SqliteBus(LocalBus):
         return {Partition(name, number): partition_id for name, number, partition_id in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """What a log is, without opening it as a bus. topics: their ids by name. records: how many each holds."""
+
+    version: int
+    topics: Mapping[str, str]
+    records: Mapping[str, int]
+
+
+def log_facts(path: Path) -> LogFacts:
+    """Look into the file as it is, also while a platform writes it. Raises ConfigurationError, InUseError, BusError."""
+    connection = connect(path, read_only=True)
+    try:
+        ((version,),) = connection.execute("PRAGMA user_version")
+        if version == 0 or version > SCHEMA_VERSION:
+            return LogFacts(version, {}, {})
+        rows = connection.execute(
+            "SELECT name, uuid, coalesce(sum(next_offset - first_offset), 0)"
+            " FROM topics LEFT JOIN partitions ON topic_id = topics.id GROUP BY topics.id"
+        ).fetchall()
+    except sqlite3.Error as error:
+        raise BusError(f"{path}: {error}") from error
+    finally:
+        connection.close()
+    return LogFacts(version, {name: uid for name, uid, _ in rows}, {name: count for name, _, count in rows})
+
+
 def _execute(connection: sqlite3.Connection, statement: str) -> object:
     return connection.execute(statement)
+
+
+def _delivery(partition: Partition, row: tuple[int, int, bytes | None, bytes | None, bytes]) -> Delivery:
+    offset, timestamp_ms, key, headers, value = row
+    return Delivery(partition, offset, Record(key, value, timestamp_ms, _decode(headers) if headers else ()))
 
 
 def _extent(connection: sqlite3.Connection, partition_id: int) -> tuple[int, int]:

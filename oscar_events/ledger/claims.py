@@ -1,7 +1,7 @@
 """The claim: events become executions, once each per service, in the transaction that stores how far intake read.
 
 In:  a batch of events with their bytes, and the bus positions behind it. Out: the executions that are new.
-Not here: decoding and quarantine (oscar_dispatcher/intake.py), what an event may start (matching.py).
+Not here: decoding and quarantine (oscar_dispatcher/intake.py), what an event may start (matching/).
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from oscar_events.codec import subject
-from oscar_events.event import Action, StorageEvent
+from oscar_events.event import StorageEvent
 from oscar_events.execution import State
 from oscar_events.identity import execution_id
 from oscar_events.ledger.moves import enqueue
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.store import now
-from oscar_events.ledger.tables import events, executions, gaps, positions
+from oscar_events.ledger.tables import PURGED, events, executions, gaps, positions
 from oscar_events.matching import Match
 
 # SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535; an IN list of this size also stays cheap to parse.
 _IDS_PER_QUERY = 500
+
+# The input of an execution whose event speaks of no object: its route named the service.
+NO_INPUT = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Sighting:
     envelope: bytes
 
 
+# By execution id: the event, and the service that wants it.
+Wanted = dict[str, tuple[Sighting, Match]]
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """How far a partition has been read. topic_id: of the topic's life, not its name."""
@@ -42,6 +49,19 @@ class Position:
     topic_id: str
     partition: int
     next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What a replay claims: for whom, and under which replay's id if its executions are to be new ones."""
+
+    service_uid: str
+    replay: str | None = None
+
+    def execution_id(self, event: StorageEvent) -> str:
+        """Return the id of the execution for this event: the one it always had, or the replay's own."""
+        names = () if self.replay is None else ("replay", self.replay)
+        return execution_id(event.tenant, self.service_uid, event.id, *names)
 
 
 def claim(
@@ -58,19 +78,29 @@ def claim(
         for sighting in sightings
         for match in _matches(catalogue, sighting.event)
     }
-    wanted = _without_old_times(connection, wanted)
-    uids: set[str] = set()
-    if wanted:
-        time = now(connection)
-        _store_events(connection, [sighting for sighting, _ in wanted.values()])
-        rows = [_execution(catalogue, identity, *wanted[identity], time) for identity in sorted(wanted)]
-        inserted = _insert_new(connection, rows)
-        new = [row for row in rows if row["id"] in inserted]
-        if new:
-            enqueue(connection, ((row["id"], row["service_uid"], row["tenant"]) for row in new), time)
-            uids = {row["service_uid"] for row in new}
+    new = _insert_wanted(connection, catalogue, _without_old_times(connection, wanted))
     _store_positions(connection, read)
-    return uids
+    return {row["service_uid"] for row in new}
+
+
+def claim_again(
+    connection: Connection, catalogue: Catalogue, sightings: Sequence[Sighting], again: Again
+) -> tuple[int, int]:
+    """Claim for one service, as a replay does; return how many events it wants and how many executions are new."""
+    wanted = wanted_again(connection, catalogue, sightings, again)
+    return len(wanted), len(_insert_wanted(connection, catalogue, wanted, again.replay))
+
+
+def wanted_again(connection: Connection, catalogue: Catalogue, sightings: Sequence[Sighting], again: Again) -> Wanted:
+    """Return what a replay would claim, by execution id; some of it may be there."""
+    catalogue.refresh(connection)
+    wanted = {
+        again.execution_id(sighting.event): (sighting, match)
+        for sighting in sightings
+        for match in _matches_of(catalogue, sighting.event)
+        if match.service_uid == again.service_uid
+    }
+    return _without_old_times(connection, wanted)
 
 
 def known(connection: Connection, execution_ids: Collection[str]) -> set[str]:
@@ -97,22 +127,30 @@ def record_gap(connection: Connection, topic_id: str, partition: int, wanted: in
 
 
 def _matches(catalogue: Catalogue, event: StorageEvent) -> list[Match]:
-    """Return what the event starts: only created objects do, and only named services if it names some (design §3.9)."""
-    if event.action is not Action.CREATED:
-        return []
-    found = catalogue.index.match(event.tenant, event.provider, event.bucket, event.key)
-    if event.service is not None:
-        found = [match for match in found if catalogue.services[match.service_uid].service.name == event.service]
+    """Return what the event starts; only services it was brought for if it names some (design §3.9)."""
+    found = _matches_of(catalogue, event)
     if event.service_uids:
         found = [match for match in found if match.service_uid in event.service_uids]
     return found
 
 
-_Wanted = dict[str, tuple[Sighting, Match]]
+def _matches_of(catalogue: Catalogue, event: StorageEvent) -> list[Match]:
+    """Return the services that want the event, whomever it was brought for.
+
+    An event's route may name one service, and then no other: an object is matched with its inputs, a message starts it.
+    """
+    if not event.has_object:
+        named = catalogue.named.get((event.tenant, event.service or ""))
+        return [] if named is None else [Match(named.uid, NO_INPUT)]
+    found = catalogue.index.match(event.tenant, event.provider, event.bucket, event.key, event.action, event.size)
+    if event.service is not None:
+        found = [match for match in found if catalogue.services[match.service_uid].service.name == event.service]
+    return found
+
 
 _same_file = (
     select(executions.c.service_uid, events.c.modified_ns)
-    .join(executions, executions.c.event_id == events.c.id)
+    .join(executions, executions.c.event_key == events.c.key)
     .where(
         events.c.provider == bindparam("provider"),
         events.c.bucket == bindparam("bucket"),
@@ -124,13 +162,13 @@ _same_file = (
 )
 
 
-def _without_old_times(connection: Connection, wanted: _Wanted) -> _Wanted:
+def _without_old_times(connection: Connection, wanted: Wanted) -> Wanted:
     """Drop what speaks of a file version already claimed under a newer time.
 
     Tools that copy (cp -p, unzip, rsync) close the file and then set its time back: same path, inode and size with an
     older time is the same version (design §3.2).
     """
-    kept: _Wanted = {}
+    kept: Wanted = {}
     newest: dict[tuple[object, ...], int] = {}
     for identity, (sighting, match) in wanted.items():  # in the order of the bus
         event = sighting.event
@@ -160,9 +198,29 @@ def _claimed_under_newer_time(connection: Connection, event: StorageEvent) -> se
     return {row.service_uid for row in rows}
 
 
+def _insert_wanted(
+    connection: Connection, catalogue: Catalogue, wanted: Wanted, replay: str | None = None
+) -> list[dict[str, Any]]:
+    """Insert what is not there yet, queued, with its events; return the new rows.
+
+    Events after executions and only with new ones: the event of a purged dead letter that is told again stays empty.
+    """
+    if not wanted:
+        return []
+    time = now(connection)
+    rows = [_execution(catalogue, identity, *wanted[identity], time, replay) for identity in sorted(wanted)]
+    inserted = insert_new(connection, rows)
+    new = [row for row in rows if row["id"] in inserted]
+    if new:
+        _store_events(connection, [wanted[row["id"]][0] for row in new])
+        enqueue(connection, ((row["id"], row["service_uid"], row["tenant"]) for row in new), time)
+    return new
+
+
 def _store_events(connection: Connection, sightings: Iterable[Sighting]) -> None:
     rows = {
-        sighting.event.id: {
+        sighting.event.key_in_ledger: {
+            "key": sighting.event.key_in_ledger,
             "id": sighting.event.id,
             "tenant": sighting.event.tenant,
             "provider": sighting.event.provider,
@@ -176,16 +234,26 @@ def _store_events(connection: Connection, sightings: Iterable[Sighting]) -> None
         }
         for sighting in sightings
     }
-    connection.execute(_insert_if_absent(connection, events), [rows[identity] for identity in sorted(rows)])
+    statement = _dialect(connection).insert(events)
+    # What a purge emptied is there again for the new execution; what is kept stays as it was first told.
+    refilled = statement.on_conflict_do_update(
+        index_elements=[events.c.key],
+        set_={"envelope": statement.excluded.envelope},
+        where=events.c.envelope == PURGED,
+    )
+    connection.execute(refilled, [rows[identity] for identity in sorted(rows)])
 
 
-def _execution(catalogue: Catalogue, identity: str, sighting: Sighting, match: Match, time: int) -> dict[str, Any]:
+def _execution(
+    catalogue: Catalogue, identity: str, sighting: Sighting, match: Match, time: int, replay: str | None
+) -> dict[str, Any]:
     return {
         "id": identity,
         "tenant": sighting.event.tenant,
         "service_uid": match.service_uid,
         "service": catalogue.services[match.service_uid].service.name,
         "event_id": sighting.event.id,
+        "event_key": sighting.event.key_in_ledger,
         "bucket": sighting.event.bucket,
         "subject": subject(sighting.event.key),
         "input": match.input_index,
@@ -194,11 +262,13 @@ def _execution(catalogue: Catalogue, identity: str, sighting: Sighting, match: M
         "cancel_requested": False,
         "reason": "",
         "created_at": time,
+        "replay": replay,
     }
 
 
-def _insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
-    statement = _insert_if_absent(connection, executions).returning(executions.c.id)
+def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+    """Insert executions unless there are such; return the ids of the new ones. Whoever calls queues them."""
+    statement = _dialect(connection).insert(executions).on_conflict_do_nothing().returning(executions.c.id)
     return set(connection.scalars(statement, rows))
 
 
@@ -218,10 +288,6 @@ def _store_positions(connection: Connection, read: Iterable[Position]) -> None:
                 where=positions.c.next_offset < statement.excluded.next_offset,
             )
         )
-
-
-def _insert_if_absent(connection: Connection, table: Any) -> Any:
-    return _dialect(connection).insert(table).on_conflict_do_nothing()
 
 
 def _dialect(connection: Connection) -> Any:

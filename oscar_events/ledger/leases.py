@@ -7,7 +7,7 @@ Not here: who gets how much (oscar_dispatcher/fairness.py), what the end of an a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from oscar_events.errors import FencedError
 from oscar_events.execution import State
-from oscar_events.ledger import roles
+from oscar_events.ledger import expiry, roles
 from oscar_events.ledger.moves import SERVICE_DELETED, enqueue, move
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.store import now
@@ -78,6 +78,8 @@ _ready = (
         executions.c.service_uid,
         executions.c.service,
         executions.c.revision,
+        executions.c.created_at,
+        executions.c.first_submit_at,
         services.c.revision.label("present"),
         events.c.envelope,
         attempts.c.nonce,
@@ -85,7 +87,7 @@ _ready = (
     .select_from(queue)
     .join(executions, executions.c.id == queue.c.execution_id)
     .join(services, services.c.uid == executions.c.service_uid)
-    .join(events, events.c.id == executions.c.event_id)
+    .join(events, events.c.key == executions.c.event_key)
     .outerjoin(attempts, (attempts.c.execution_id == executions.c.id) & (attempts.c.number == executions.c.attempt))
     .where(queue.c.service_uid == bindparam("service_uid"), queue.c.not_before_at <= bindparam("time"))
     .order_by(queue.c.not_before_at, queue.c.execution_id)
@@ -125,18 +127,40 @@ def waiting(connection: Connection) -> list[Waiting]:
     return [Waiting(row.service_uid, row.tenant, row.not_before_at) for row in connection.execute(_waiting)]
 
 
-def lease(connection: Connection, epoch: int, shares: Sequence[tuple[str, int]], lease_ms: int) -> list[Leased]:
+def lease(
+    connection: Connection,
+    epoch: int,
+    shares: Sequence[tuple[str, int]],
+    lease_ms: int,
+    limits: Mapping[str, int] | None = None,
+) -> list[Leased]:
     """Lease up to `count` ready executions of each (service uid, count), oldest first. Raises FencedError.
 
+    limits: service uid -> milliseconds after its claim in which a run must begin; later ones are ended (expiry.py).
     Revision and nonce are fixed with an attempt's first lease; a later lease of the same attempt finds them again.
     """
     roles.require(connection, SCHEDULER, epoch)
     time = now(connection)
     leased: list[Leased] = []
     for service_uid, count in shares:
-        ready = connection.execute(_ready, {"service_uid": service_uid, "time": time, "count": count}).all()
+        limit = (limits or {}).get(service_uid)
+        ready = _in_time(connection, service_uid, count, limit, time)
         leased.extend(_lease_one(connection, row, epoch, time + lease_ms) for row in ready)
     return leased
+
+
+def _in_time(connection: Connection, service_uid: str, count: int, limit: int | None, time: int) -> list[Any]:
+    """Return up to `count` ready executions that may still begin; end those that may not."""
+    parameters = {"service_uid": service_uid, "time": time, "count": count}
+    while True:
+        ready = list(connection.execute(_ready, parameters))
+        if limit is None:
+            return ready
+        overdue = [row for row in ready if expiry.is_overdue(row.created_at, row.first_submit_at, limit, time)]
+        if not overdue:
+            return ready
+        for row in overdue:
+            expiry.end(connection, row.id, limit, time)
 
 
 def _lease_one(connection: Connection, row: Any, epoch: int, until: int) -> Leased:

@@ -11,11 +11,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select, tuple_
 
 from oscar_events.codec import iso, key_of
 from oscar_events.errors import NotFoundError
-from oscar_events.ledger.tables import attempts, executions, is_in_flight
+from oscar_events.execution import IN_FLIGHT, State
+from oscar_events.ledger.tables import attempts, executions, is_in_flight, is_listed_by_state
 from oscar_events.paths import printable
 
 RUN_COLUMNS = (
@@ -35,6 +36,9 @@ RUN_COLUMNS = (
     executions.c.reason,
     executions.c.outputs,
     executions.c.cancel_requested,
+    executions.c.redrive_of,
+    executions.c.replay,
+    executions.c.purged_at,
 )
 run_rows: Select[Any] = select(*RUN_COLUMNS)
 
@@ -58,6 +62,9 @@ def view(row: Row[Any]) -> dict[str, Any]:
         "reason": row.reason,
         "cancel_requested": row.cancel_requested,
         "outputs": json.loads(row.outputs or "[]"),
+        "redrive_of": row.redrive_of,
+        "replay": row.replay,
+        "purged_at": _time(row.purged_at),
     }
 
 
@@ -74,7 +81,7 @@ def page(
     if service is not None:
         query = query.where(executions.c.service == service)
     if state is not None:
-        query = query.where(executions.c.state == state)
+        query = query.where(_is_in(state))
     if before is not None:
         here = select(executions.c.created_at, executions.c.id).where(executions.c.id == before)
         last = connection.execute(here).one_or_none()
@@ -86,11 +93,26 @@ def page(
     return [view(row) for row in connection.execute(query)]
 
 
+def _is_in(state: str) -> ColumnElement[bool]:
+    """Return the condition in the words of the index that has the state: a rare one is found among millions at once."""
+    wanted = executions.c.state == state
+    if state in IN_FLIGHT:
+        return wanted & executions.c.id.in_(select(executions.c.id).where(is_in_flight).correlate(None))
+    return wanted if state == State.SUCCEEDED else wanted & is_listed_by_state
+
+
 def show(connection: Connection, run: str) -> dict[str, Any]:
     """Return one run with its attempts. run: its id, or the first characters of it. Raises NotFoundError."""
     found = connection.execute(run_rows.where(executions.c.id == find(connection, run))).one()
     rows = connection.execute(select(attempts).where(attempts.c.execution_id == found.id).order_by(attempts.c.number))
-    return {**view(found), "attempts": [_attempt(row) for row in rows]}
+    attempted = [_attempt(row) for row in rows]
+    return {**view(found), "redriven_as": successor(connection, found.id), "attempts": attempted}
+
+
+def successor(connection: Connection, execution: str) -> str | None:
+    """Return the execution that a dead one was sent again as, None if it was not."""
+    found = connection.scalar(select(executions.c.id).where(executions.c.redrive_of == execution))
+    return None if found is None else str(found)
 
 
 def find(connection: Connection, run: str) -> str:

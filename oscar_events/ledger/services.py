@@ -1,7 +1,7 @@
 """Services in the ledger: applied, updated, deleted; and the index that intake matches with.
 
 In:  a service as its file says it. Out: its uid and revision; the services that events may start.
-Not here: reading files (fdl.py), the matching itself (matching.py).
+Not here: reading files (fdl.py), the matching itself (matching/).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,8 +19,9 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from oscar_events.errors import NotFoundError, ServiceError
 from oscar_events.ledger.store import now
-from oscar_events.ledger.tables import inputs, instance, revisions, services
+from oscar_events.ledger.tables import executions, inputs, instance, is_live, revisions, services
 from oscar_events.matching import ActiveService, Aliases, MatchIndex, find_loop
+from oscar_events.secrets import places, referred
 from oscar_events.service import Service
 
 _generation = select(instance.c.generation)
@@ -27,7 +29,10 @@ _generation = select(instance.c.generation)
 
 @dataclass(frozen=True, slots=True)
 class StoredService:
-    """A service at its present revision. since: one time per input, before which the reconciler does not look."""
+    """A service at its present revision.
+
+    since: one time per input, before which the reconciler does not look. remarks: what its author was told of the file.
+    """
 
     uid: str
     tenant: str
@@ -36,6 +41,7 @@ class StoredService:
     since: tuple[datetime, ...]
     created_at: int
     updated_at: int
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,17 @@ class Applied:
 
 
 def apply(
-    connection: Connection, tenant: str, service: Service, since: datetime, aliases: Aliases | None = None
+    connection: Connection,
+    tenant: str,
+    service: Service,
+    since: datetime,
+    aliases: Aliases | None = None,
+    remarks: Sequence[str] = (),
 ) -> Applied:
     """Create the service, or give it a new revision; the generation changes with it, so that intake sees it at once.
 
-    since: the storage's clock, read before this transaction. Raises ServiceError if a result of the service would
-    start it again, itself or through others.
+    since: the storage's clock, read before this transaction. remarks: kept with the revision, to be shown. Raises
+    ServiceError if a result of the service would start it again, itself or through others.
     """
     others = {stored.service.name: stored for stored in active(connection) if stored.tenant == tenant}
     known = others.pop(service.name, None)
@@ -69,12 +80,15 @@ def apply(
         row = {"uid": uid, "tenant": tenant, "name": service.name, "created_at": time}
         connection.execute(insert(services).values(**row, revision=revision, updated_at=time))
     elif known.service == service:
+        of_it = (revisions.c.service_uid == known.uid) & (revisions.c.revision == known.revision)
+        connection.execute(update(revisions).where(of_it).values(remarks=json.dumps(remarks)))
         return Applied(known.uid, known.revision, "unchanged")
     else:
         uid, revision, change = known.uid, known.revision + 1, "updated"
         connection.execute(update(services).where(services.c.uid == uid).values(revision=revision, updated_at=time))
     document = json.dumps(service.document())
-    connection.execute(insert(revisions).values(service_uid=uid, revision=revision, document=document, created_at=time))
+    row = {"service_uid": uid, "revision": revision, "document": document, "created_at": time}
+    connection.execute(insert(revisions).values(**row, remarks=json.dumps(remarks)))
     _keep_since(connection, uid, service, int(since.timestamp()) * 1000)
     _renew_generation(connection)
     return Applied(uid, revision, change)
@@ -103,7 +117,7 @@ def active(connection: Connection) -> list[StoredService]:
         (row.service_uid, row.provider, row.path): row.since_at for row in connection.execute(select(inputs))
     }
     query = (
-        select(services, revisions.c.document)
+        select(services, revisions.c.document, revisions.c.remarks)
         .join(revisions, (revisions.c.service_uid == services.c.uid) & (revisions.c.revision == services.c.revision))
         .where(services.c.deleted_at.is_(None))
         .order_by(services.c.name)
@@ -117,10 +131,22 @@ def revision(connection: Connection, uid: str, number: int) -> Service:
     return _parsed(connection.execute(query).scalar_one())
 
 
+def secrets_in_use(connection: Connection) -> frozenset[str]:
+    """Return the ids of all secrets that a run may still need: of services not deleted, or with live executions."""
+    live = select(executions.c.service_uid).where(is_live)
+    query = (
+        select(revisions.c.document)
+        .join(services, services.c.uid == revisions.c.service_uid)
+        .where(services.c.deleted_at.is_(None) | services.c.uid.in_(live))
+    )
+    found = (referred(value) for text in connection.scalars(query) for _, value in places(json.loads(text)))
+    return frozenset(identity for identity in found if identity is not None)
+
+
 class Catalogue:
     """The active services as an index, reloaded when their generation has changed.
 
-    Used by one unit of work at a time. aliases: other names of providers (matching.py).
+    Used by one unit of work at a time. aliases: other names of providers (matching/).
     """
 
     def __init__(self, aliases: Aliases | None = None) -> None:
@@ -128,6 +154,7 @@ class Catalogue:
         self._generation = -1
         self.index = MatchIndex([])
         self.services: dict[str, StoredService] = {}
+        self.named: dict[tuple[str, str], StoredService] = {}  # by tenant and name
 
     def refresh(self, connection: Connection) -> None:
         """Bring the index to the services of this transaction."""
@@ -137,6 +164,7 @@ class Catalogue:
         stored = active(connection)
         self.index = MatchIndex([ActiveService(one.uid, one.tenant, one.service) for one in stored], self._aliases)
         self.services = {one.uid: one for one in stored}
+        self.named = {(one.tenant, one.service.name): one for one in stored}
         self._generation = present
 
 
@@ -153,7 +181,8 @@ def _stored(row: Row[Any], times: dict[tuple[str, str, str], int]) -> StoredServ
         datetime.fromtimestamp(times[row.uid, place.storage_provider, place.path] / 1000, UTC)
         for place in service.input
     )
-    return StoredService(row.uid, row.tenant, row.revision, service, since, row.created_at, row.updated_at)
+    remarks = tuple(json.loads(row.remarks or "[]"))
+    return StoredService(row.uid, row.tenant, row.revision, service, since, row.created_at, row.updated_at, remarks)
 
 
 def _keep_since(connection: Connection, uid: str, service: Service, since_ms: int) -> None:

@@ -14,12 +14,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, insert, select
@@ -104,8 +106,7 @@ def _ledger_errors(path: Path) -> Iterator[None]:
 
 def migrate(connection: Connection) -> None:
     """Bring the tables to this version's state. Raises ConfigurationError if a newer version wrote them."""
-    config = Config()
-    config.set_main_option("script_location", _MIGRATIONS)
+    config = _alembic()
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
@@ -115,6 +116,43 @@ def migrate(connection: Connection) -> None:
             f"the ledger was written by a newer oscar-events (this one knows migrations up to {head}): {error}; "
             "install the newer version, or name another data directory"
         ) from error
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS)
+    return config
+
+
+class Age(Enum):
+    """Whether this version wrote a ledger's tables last."""
+
+    OLDER = "older"
+    PRESENT = "present"
+    NEWER = "newer"
+
+
+def age(connection: Connection) -> Age:
+    """Return which version wrote the tables; nothing is changed."""
+    directory = ScriptDirectory.from_config(_alembic())
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found == directory.get_current_head():
+        return Age.PRESENT
+    known = {script.revision for script in directory.walk_revisions()}
+    return Age.OLDER if found is None or found in known else Age.NEWER
+
+
+@contextmanager
+def looked_into(path: Path) -> Iterator[Connection]:
+    """Yield a connection on the ledger as it is: it cannot write, and nothing is brought up to date.
+
+    For the doctor; it may look while a platform writes. Raises ConfigurationError, InUseError.
+    """
+    connection = _connect(path, read_only=True)
+    try:
+        yield connection
+    finally:
+        _close(connection)
 
 
 def _connect(path: Path, *, read_only: bool = False) -> Connection:

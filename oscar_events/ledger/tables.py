@@ -73,12 +73,14 @@ Index(
     postgresql_where=services.c.deleted_at.is_(None),
 )
 
+# remarks: what its author was told of the file it came from, as a JSON list; the document no longer shows it.
 revisions = Table(
     "revisions",
     metadata,
     Column("service_uid", ForeignKey("services.uid"), primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("document", Text, nullable=False),
+    Column("remarks", Text),
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -92,12 +94,17 @@ inputs = Table(
     Column("since_at", BigInteger, nullable=False),
 )
 
-# Each event that started something, once. subject: the percent-encoded key. envelope: the record's value as it lay on
-# the bus.
+# Each event that started something, once for each whom its route may start (`key`; event.py, key_in_ledger): a source
+# that may start one service only puts no words into another's run. subject: the percent-encoded key. envelope: the
+# record's value as it lay on the bus; PURGED once every run it started was purged. The row stays, as those of the runs
+# do: a file whose time was set back is told of under another id, and only file and time say that this version has run
+# (design §3.2).
+PURGED = b""
 events = Table(
     "events",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("id", String, nullable=False),
     Column("tenant", String, nullable=False),
     Column("provider", String, nullable=False),
     Column("bucket", String, nullable=False),
@@ -108,6 +115,7 @@ events = Table(
     Column("recorded_at", BigInteger, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
 )
+Index("events_id", events.c.id)
 # Down to the time, so that a file written a thousand times is not looked through at every claim.
 Index(
     "events_object",
@@ -120,7 +128,10 @@ Index(
 )
 
 # attempt: the number of the present attempt; it grows only with the move that records the end of the one before.
-# revision: of the service, fixed with the first lease. input: which of the service's inputs matched.
+# revision: of the service, fixed with the first lease. input: which of the service's inputs matched; -1: none, the
+# event's route named the service. redrive_of: the dead execution this one is sent again for. replay: the replay that
+# made it, if that was to make new executions. purged_at: when somebody gave the dead letter up; its details are gone.
+# event_key: the row of the event that it was claimed by; event_id: what people and the id are told.
 executions = Table(
     "executions",
     metadata,
@@ -129,6 +140,7 @@ executions = Table(
     Column("service_uid", ForeignKey("services.uid"), nullable=False),
     Column("service", String, nullable=False),
     Column("event_id", String, nullable=False),
+    Column("event_key", String, nullable=False),
     Column("bucket", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("input", Integer, nullable=False),
@@ -144,9 +156,15 @@ executions = Table(
     Column("first_submit_at", BigInteger),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
+    Column("redrive_of", String),
+    Column("replay", String),
+    Column("purged_at", BigInteger),
 )
 Index("executions_page", executions.c.created_at, executions.c.id)
 Index("executions_event", executions.c.event_id)
+Index("executions_object", executions.c.bucket, executions.c.subject, executions.c.created_at)
+_is_redrive = executions.c.redrive_of.is_not(None)
+Index("executions_redrive", executions.c.redrive_of, sqlite_where=_is_redrive, postgresql_where=_is_redrive)
 
 
 def _in_one_of(states: frozenset[State]) -> ColumnElement[bool]:
@@ -160,6 +178,29 @@ is_live = _in_one_of(LIVE)
 is_in_flight = _in_one_of(IN_FLIGHT)
 Index("executions_live", executions.c.service_uid, executions.c.id, sqlite_where=is_live, postgresql_where=is_live)
 Index("executions_in_flight", executions.c.id, sqlite_where=is_in_flight, postgresql_where=is_in_flight)
+
+# Dead letters: given up on, and neither purged; whether one was sent again is asked of executions_redrive.
+is_dead_letter = _in_one_of(frozenset({State.DEAD})) & executions.c.purged_at.is_(None)
+Index(
+    "executions_dead",
+    executions.c.created_at,
+    executions.c.id,
+    sqlite_where=is_dead_letter,
+    postgresql_where=is_dead_letter,
+)
+
+# For lists of runs, newest first: of one service, and in one state. Of what succeeded there is enough to find some at
+# once, of what is in flight so little that executions_in_flight serves: every run would pay for an entry of both.
+Index("executions_service", executions.c.service, executions.c.created_at, executions.c.id)
+is_listed_by_state = _in_one_of(frozenset(State) - IN_FLIGHT - {State.SUCCEEDED})
+Index(
+    "executions_state",
+    executions.c.state,
+    executions.c.created_at,
+    executions.c.id,
+    sqlite_where=is_listed_by_state,
+    postgresql_where=is_listed_by_state,
+)
 
 # token: of the present lease; every update of a leased attempt compares it. log: head and tail of the script's output.
 attempts = Table(
@@ -226,19 +267,70 @@ gaps = Table(
     Column("found_at", BigInteger, nullable=False),
 )
 
+# A replay: events of the bus from a time range, matched with a service again. It ends when every partition has been
+# read up to where the log ended when it began. topic_id: of the log it reads. matched: events that the service wants;
+# made: runs that are new. reason: why it ended early or passed something over, empty if it did not.
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("service_uid", String, nullable=False),
+    Column("service", String, nullable=False),
+    Column("as_new", Boolean, nullable=False),
+    Column("topic_id", String, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("read", BigInteger, nullable=False),
+    Column("matched", BigInteger, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+)
+_is_unfinished = replays.c.ended_at.is_(None)
+Index("replays_unfinished", replays.c.id, sqlite_where=_is_unfinished, postgresql_where=_is_unfinished)
+
+# How far a replay has read, and where it ends; moved in the transaction that claims.
+replay_positions = Table(
+    "replay_positions",
+    metadata,
+    Column("replay_id", ForeignKey("replays.id"), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("end_offset", BigInteger, nullable=False),
+)
+
+# Records of the quarantine that are done with: how is `redriven` or `purged`. The records themselves lie on the bus.
+quarantine_settled = Table(
+    "quarantine_settled",
+    metadata,
+    Column("topic_id", String, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("how", String, nullable=False),
+    Column("settled_at", BigInteger, nullable=False),
+)
+
 __all__ = [
+    "PURGED",
     "attempts",
     "events",
     "executions",
     "gaps",
     "inputs",
     "instance",
+    "is_dead_letter",
     "is_in_flight",
+    "is_listed_by_state",
     "is_live",
     "metadata",
     "outbox",
     "positions",
+    "quarantine_settled",
     "queue",
+    "replay_positions",
+    "replays",
     "revisions",
     "roles",
     "services",

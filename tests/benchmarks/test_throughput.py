@@ -59,7 +59,7 @@ async def claimed_to_succeeded(directory: Path, concurrency: int) -> float:
         ProcessBackend(directory / "jobs", concurrency) as backend,
     ):
         local = {"type": "local", "root": str(directory / "buckets"), "staging": str(directory / "staging")}
-        site = Site(ledger.instance, {"local.default": local}, {})
+        site = Site(ledger.instance, {"local.default": local}, {}, reveal=str)
         settings = DispatcherSettings(concurrency, holder="bench", role_at_once=True)
         dispatcher = Dispatcher(bus, ledger, backend, site, settings)
         started = time.perf_counter()

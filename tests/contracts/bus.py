@@ -354,6 +354,68 @@ class BusContract:
         async with bus.consumer([EVENTS], "readers") as consumer:
             assert numbers(await take(consumer, 1)) == [2]
 
+    async def test_anybody_may_read_from_any_place_without_disturbing_a_group(self, bus: Bus) -> None:
+        [(partition, start), *_] = await bus.publish(EVENTS, numbered(range(10), key=b"k"))
+        async with bus.consumer([EVENTS], "readers") as consumer:
+            await take(consumer, 4, max_records=4)
+            assert numbers(await bus.read({partition: start + 2}, 3)) == [2, 3, 4]
+            assert [one.offset for one in await bus.read({partition: start + 8}, 100)] == [start + 8, start + 9]
+            assert await bus.read({partition: start + 10}, 100) == []  # the end is a place, and nothing is waited for
+            assert numbers(await take(consumer, 6)) == [4, 5, 6, 7, 8, 9]
+        assert await bus.committed("readers", partition) is None
+
+    async def test_reading_several_partitions_gives_no_more_than_asked_for(self, bus: Bus) -> None:
+        places = await bus.publish(EVENTS, numbered(range(40)))
+        positions = {partition: (await bus.offsets(partition))[0] for partition in await bus.partitions(EVENTS)}
+        assert len({partition for partition, _ in places}) > 1
+        assert sorted(numbers(await bus.read(positions, 100))) == list(range(40))
+        read = await bus.read(positions, 7)
+        assert len(read) == 7
+        offsets = [(one.partition, one.offset) for one in read]
+        assert len(set(offsets)) == 7
+        assert {one.record.value for one in read} <= {b"%d" % n for n in range(40)}
+
+    async def test_reading_where_the_log_is_not_is_an_error_that_says_where_it_is(self, bus: Bus) -> None:
+        old = [Record(b"k", b"0", NOW_MS)]
+        new = [Record(b"k", b"1", NOW_MS + 8 * DAY_MS)]
+        [(partition, start), *_] = await bus.publish(EVENTS, old + new)
+        await self.expire(bus, NOW_MS + 8 * DAY_MS)
+        for position in (start, start + 3):
+            with pytest.raises(OffsetGoneError) as raised:
+                await bus.read({partition: position}, 1)
+            assert (raised.value.first, raised.value.end) == (start + 1, start + 2)
+
+    async def test_the_records_of_a_key_are_found_oldest_first_and_no_other_ones(self, bus: Bus) -> None:
+        for n in range(6):
+            await bus.publish(
+                EVENTS, [Record(b"mine", b"%d" % n, NOW_MS + n), *numbered([n]), *numbered([n], b"mine ")]
+            )
+        await bus.publish(QUARANTINE, numbered([7], key=b"mine"))
+        found = await bus.find(EVENTS, b"mine", NOW_MS, 100)
+        assert numbers(found) == [0, 1, 2, 3, 4, 5]
+        assert {one.record.key for one in found} == {b"mine"}
+        for one in found:
+            assert await bus.read({one.partition: one.offset}, 1) == [one]
+        assert await bus.find(EVENTS, b"nobody's", NOW_MS, 100) == []
+
+    async def test_of_many_records_of_a_key_the_newest_are_found(self, bus: Bus) -> None:
+        await bus.publish(EVENTS, [Record(b"mine", b"%d" % n, NOW_MS + n) for n in range(10)])
+        assert numbers(await bus.find(EVENTS, b"mine", NOW_MS, 3)) == [7, 8, 9]
+
+    async def test_records_older_than_asked_for_are_not_found(self, bus: Bus) -> None:
+        await bus.publish(EVENTS, [Record(b"mine", b"%d" % n, NOW_MS + n * 1000) for n in range(4)])
+        assert numbers(await bus.find(EVENTS, b"mine", NOW_MS + 2000, 100)) == [2, 3]
+        assert numbers(await bus.find(EVENTS, b"mine", NOW_MS + 2001, 100)) == [3]
+
+    async def test_what_retention_took_is_not_found(self, bus: Bus) -> None:
+        await bus.publish(EVENTS, [Record(b"mine", b"0", NOW_MS), Record(b"mine", b"1", NOW_MS + 8 * DAY_MS)])
+        await self.expire(bus, NOW_MS + 8 * DAY_MS)
+        assert numbers(await bus.find(EVENTS, b"mine", 0, 100)) == [1]
+
+    async def test_nothing_is_found_on_an_unknown_topic(self, bus: Bus) -> None:
+        with pytest.raises(NotFoundError, match="nowhere"):
+            await bus.find("nowhere", b"mine", 0, 1)
+
     async def test_a_topic_has_an_identity_of_its_own(self, bus: Bus) -> None:
         events, quarantine = await bus.topic_id(EVENTS), await bus.topic_id(QUARANTINE)
         assert str(uuid.UUID(events)) == events

@@ -15,11 +15,15 @@ from sqlalchemy import event as sa_event
 from sqlalchemy.exc import OperationalError
 
 from oscar_events.errors import ConfigurationError, LedgerError
-from oscar_events.ledger import ends, leases, roles, runs
+from oscar_events.ledger import ends, expiry, leases, redrive, replays, roles, runs
+from oscar_events.ledger.redrive import Filters
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.store import Ledger
 from oscar_events.ledger.tables import metadata
+from oscar_events.manager import gauges
+from tests.contracts.ledger.again import DeadLettersContract, MessagesContract, ReplaysContract, SettledContract
 from tests.contracts.ledger.claiming import ClaimsContract, ServicesContract
+from tests.contracts.ledger.expiring import ExpiryContract
 from tests.contracts.ledger.making import Life
 from tests.contracts.ledger.running import CancelsContract, EndsContract, LeasesContract, RolesContract, RunsContract
 
@@ -50,11 +54,31 @@ class TestEnds(EndsContract):
     pass
 
 
+class TestExpiry(ExpiryContract):
+    pass
+
+
 class TestCancels(CancelsContract):
     pass
 
 
 class TestRuns(RunsContract):
+    pass
+
+
+class TestDeadLetters(DeadLettersContract):
+    pass
+
+
+class TestReplays(ReplaysContract):
+    pass
+
+
+class TestMessages(MessagesContract):
+    pass
+
+
+class TestSettled(SettledContract):
     pass
 
 
@@ -69,7 +93,15 @@ async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
         (ends.cancels, "executions_in_flight"),
         (runs.in_flight, "executions_in_flight"),
         (partial(leases.repair, epoch=1), "executions_live"),
+        (partial(expiry.expire, epoch=1, limits={"x": 1}), "queue_next"),
         (partial(ends.cancel_service, uid="x", running_too=True), "executions_live"),
+        (partial(redrive.page, filters=Filters()), "executions_dead"),
+        (replays.unfinished, "replays_unfinished"),
+        (gauges.waiting, "executions_dead"),
+        (partial(runs.page, service="blur", limit=50), "executions_service"),
+        (partial(runs.page, state="pending", limit=50), "executions_state"),
+        (partial(runs.page, state="expired", service="blur", limit=50), "executions_state"),
+        (partial(runs.page, state="running", limit=50), "executions_in_flight"),
     ],
 )
 async def test_what_is_asked_again_and_again_does_not_read_the_runs_that_ended(
@@ -84,7 +116,7 @@ async def test_what_is_asked_again_and_again_does_not_read_the_runs_that_ended(
         return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
 
     async with Ledger(tmp_path / "ledger.db") as ledger:
-        assert f"USING INDEX {index}" in await ledger.write(plan)
+        assert f" INDEX {index}" in await ledger.write(plan)
 
 
 async def test_a_full_disk_is_waited_out_and_a_wrong_statement_is_not(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Connection, select
 
+from oscar_events import codec
 from oscar_events.errors import NotFoundError, ServiceError
 from oscar_events.event import Action
 from oscar_events.execution import State
@@ -108,6 +110,19 @@ class ClaimsContract:
     async def test_an_event_of_a_route_bound_to_a_service_starts_only_that(self, life: Life) -> None:
         _, two = await life.apply(service("a")), await life.apply(service("b", out="pics/b"))
         assert await life.claim(file_event(service="b")) == {two}
+
+    async def test_a_route_bound_to_one_service_puts_no_words_into_the_run_of_another(self, life: Life) -> None:
+        own = await life.apply(service("own"))
+        blur = await life.apply(service("blur"))
+        true = file_event(etag="true")
+        forged = replace(true, service="own", etag="forged")
+        await life.claim(forged)
+        await life.claim(true)
+        await life.take_role()
+        told = {
+            held.service_uid: codec.decode(held.envelope).etag for uid in (own, blur) for held in await life.lease(uid)
+        }
+        assert told == {own: "forged", blur: "true"}
 
     async def test_a_time_set_back_after_closing_is_the_same_version(self, life: Life) -> None:
         uid = await life.apply(service())

@@ -27,6 +27,7 @@ SITE = Site(
     instance="the-ledger",
     storage={"local.default": {"type": "local", "root": "/buckets"}, "local.other": {"type": "local"}},
     aliases={"minio.default": "local.default"},
+    reveal=lambda identity: f"value of {identity}",
 )
 
 

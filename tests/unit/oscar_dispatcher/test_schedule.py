@@ -110,6 +110,7 @@ async def test_never_more_runs_at_a_time_than_there_are_slots(four_slots: Schedu
     await life.apply(service())
     await claim(life, 30)
     async with four_slots.work():
+        await four_slots.submitted(4)
         await four_slots.finish_all(30)
     assert four_slots.backend.peak == 4
     assert len(four_slots.backend.submitted) == 30
@@ -122,6 +123,7 @@ async def test_never_more_of_a_service_runs_than_it_allows_and_others_have_the_r
     await life.apply(service("free", out="pics/free"))
     await claim(life, 10)
     async with four_slots.work():
+        await four_slots.submitted(4)
         await four_slots.finish_all(20)
     assert four_slots.backend.peaks["limited"] == 1
     assert four_slots.backend.peak == 4
@@ -209,7 +211,7 @@ async def test_a_backend_that_has_no_room_is_asked_again_later_for_the_same_atte
     async with one_slot.work():
 
         async def says_why() -> bool:
-            return bool((await row(life.ledger, executions)).reason == "waiting for the backend: no node")
+            return bool((await row(life.ledger, executions)).reason == "it cannot be submitted now: no node")
 
         await wait_until(says_why, "the reason it waits")
         (job,) = await one_slot.submitted(1)
@@ -305,3 +307,18 @@ async def test_what_was_in_flight_before_counts(four_slots: Scheduling, life: Li
     async with four_slots.work():
         await four_slots.submitted(1)
         assert four_slots.flight.room(4) == 0
+
+
+async def test_what_waits_too_long_expires_even_while_every_slot_is_taken(one_slot: Scheduling, life: Life) -> None:
+    uid = await life.apply(service())
+    await life.apply(service("patient", path="pics/patient"))
+    first, late, patient = file_event(b"in/1"), file_event(b"in/2"), file_event(b"patient/1")
+    await life.claim(first)
+    async with one_slot.work():
+        (job,) = await one_slot.submitted(1)
+        await life.claim(late, patient)
+        await life.apply(service(expire="0.1s"))  # what the newest revision says counts for what already waits
+        await one_slot.reaches(run_id(uid, late), State.EXPIRED)
+        assert await life.state(job.execution) is State.SUBMITTED
+        one_slot.backend.finish(job.execution)
+        assert (await one_slot.submitted(2))[1].service == "patient"

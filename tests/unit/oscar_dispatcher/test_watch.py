@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from oscar_dispatcher import watch
-from oscar_dispatcher.backends.port import Ended
+from oscar_dispatcher.backends.port import Ended, Started
 from oscar_dispatcher.flight import Attempt, Flight
 from oscar_dispatcher.jobs import build_job
 from oscar_dispatcher.revisions import Revisions
@@ -44,7 +47,7 @@ class Watching:
         await self.life.claim(event)
         (held,) = await self.life.lease(uid)
         self.flight.add(Attempt(held.execution, held.attempt, uid, held.revision))
-        job = build_job(held, definition, event, SITE)
+        job = build_job(held, definition, event, SITE, SITE.reveal)
         assert await self.backend.submit(job, lambda: self.life.submit(held, job.spec_hash()))
         return held
 
@@ -208,3 +211,48 @@ async def test_a_start_under_a_lost_role_ends_the_watch(scene: Watching, monkeyp
     scene.backend.start(held.execution)
     with pytest.RaisesGroup(FencedError):
         await scene.watch.run(lost)
+
+
+def starts_measured() -> tuple[float, float]:
+    """How many starts the histogram holds, and their delays together."""
+    found = [REGISTRY.get_sample_value(f"oscar_events_start_delay_seconds_{part}") for part in ("count", "sum")]
+    return found[0] or 0.0, found[1] or 0.0
+
+
+@pytest.mark.parametrize(
+    ("number", "event_time", "delays"),
+    [
+        (1, "2026-11-21T04:30:00.000Z", [2.5]),
+        (1, "2026-11-21T04:30:09.000Z", [0.0]),  # the storage's clock is ahead of ours
+        (2, "2026-11-21T04:30:00.000Z", []),  # it waited for the failure before it
+        (1, None, []),  # taken over from another holder of the role
+    ],
+)
+async def test_the_time_from_an_event_to_its_first_start_is_measured(
+    scene: Watching, number: int, event_time: str | None, delays: list[float]
+) -> None:
+    at = datetime(2026, 11, 21, 4, 30, 2, 500_000, UTC).timestamp()
+    count, total = starts_measured()
+    scene.flight.add(Attempt("one", number, "blur", 1, event_time))
+    last = await scene.submit()
+    async with scene.work():
+        scene.backend._notices.put_nowait(Started("one", number, at))
+        scene.backend.finish(last.execution)
+        await wait_until(lambda: last.execution not in scene.flight, "the notice after it")
+    after, sum_after = starts_measured()
+    assert after - count == len(delays)
+    assert sum_after - total == pytest.approx(sum(delays))
+
+
+async def test_a_line_about_a_run_names_it_as_execution(scene: Watching) -> None:
+    held = await scene.submit()
+    scene.flight.clear()
+    last = await scene.submit()
+    with capture_logs() as lines:
+        async with scene.work():
+            scene.backend._notices.put_nowait(Ended(held.execution, held.attempt, held.nonce, None, "nobody knows"))
+            scene.backend.finish(last.execution)
+            await scene.landed()
+    assert [(line["execution"], line["attempt"]) for line in lines if "not in flight" in line["event"]] == [
+        (held.execution, held.attempt)
+    ]
