@@ -48,8 +48,10 @@ class DataDirectory:
         self.buckets = self.path / "buckets"
         self.jobs = self.path / "jobs"
         self.staging = self.path / "staging"
+        self.config = self.path / "config.yaml"
+        self.secrets = self.path / "secrets"
         self._up = self.path / "up.json"
-        self._lock = self.path / "lock"
+        self.lock_file = self.path / "lock"
 
     def create(self) -> None:
         """Make the directory and those in it; what exists stays.
@@ -66,7 +68,7 @@ class DataDirectory:
 
     def exists(self) -> bool:
         """Return whether anybody ever held it: any other directory is not ours to write to unasked."""
-        return self._lock.exists()
+        return self.lock_file.exists()
 
     @asynccontextmanager
     async def lock(self, patience_s: float = _PATIENCE_S) -> AsyncIterator[None]:
@@ -77,7 +79,7 @@ class DataDirectory:
         """
         self.create()
         try:
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unusable(self.path, error) from error
         try:

@@ -33,9 +33,9 @@ MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "failed, or the run did not succeed",
     ExitCode.USAGE: "wrong command line, file or directory",
-    ExitCode.NOT_FOUND: "no such service or run",
+    ExitCode.NOT_FOUND: "no such service, run or record",
     ExitCode.CONFLICT: "contradicts what is there, like cancelling what has ended",
-    ExitCode.UNAVAILABLE: "in use or not running; try again later",
+    ExitCode.UNAVAILABLE: "in use or not running, try again later",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 from oscar_events.cli.platform import Platform
 from oscar_events.execution import State
 
-# What the front gives at a time (manager/app.py, MAX_PAGE).
+# What the front gives at a time (manager/routes/parameters.py, MAX_PAGE).
 _PAGE = 1000
 
 Seen = dict[str, tuple[str, int]]

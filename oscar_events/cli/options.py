@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from oscar_events.cli import completion
 from oscar_events.datadir import DataDirectory
 
 DATA_VARIABLE = "OSCAR_EVENTS_DATA"
@@ -27,8 +28,21 @@ Data = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.", show_default=False)]
-ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.", show_default=False)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's id, or the beginning of it.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
+]
+ServiceName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SERVICE", help="The service's name.", show_default=False, autocompletion=completion.services
+    ),
+]
 
 
 def data_directory(context: typer.Context) -> DataDirectory:

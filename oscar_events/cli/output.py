@@ -46,11 +46,25 @@ async def print_json_array(values: AsyncIterator[Mapping[str, Any]]) -> None:
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]], empty: str) -> None:
-    """Print a table, or the sentence `empty` if it has no rows."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table if table.row_count else empty)
+    """Print a table, a line per row however long, or the sentence `empty` if it has no rows.
+
+    Nothing is cut off to fit a narrow terminal: ids are there to be copied, and the terminal breaks lines itself.
+    """
+    cells = [[_one_line(cell) for cell in row] for row in rows]
+    out = console()
+    if not cells:
+        out.print(empty)
+        return
+    table = [[Text(name, "bold") for name in columns], *cells]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*table, strict=True)]
+    for row in table:
+        for cell, width in zip(row[:-1], widths, strict=False):  # the last one ends the line
+            cell.append(" " * (width - cell.cell_len))
+        out.print(Text("  ", end="").join(row), soft_wrap=True)
+
+
+def _one_line(cell: str | Text) -> Text:
+    return Text(" ".join(cell.splitlines())) if isinstance(cell, str) else cell
 
 
 def print_facts(facts: Iterable[tuple[str, str | Text]]) -> None:

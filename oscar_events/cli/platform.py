@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
+from oscar_events.cli.again import DeadLetters, Quarantine, Replays
+from oscar_events.cli.journal import Journal
 from oscar_events.datadir import DataDirectory
 from oscar_events.errors import ConfigurationError, InUseError, UnavailableError
 
@@ -24,7 +26,17 @@ _LOOK_AGAIN_S = 0.05
 class Platform(Protocol):
     """What can be asked; see manager/control.py, which is one."""
 
-    async def apply(self, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]: ...
+    @property
+    def deadletters(self) -> DeadLetters: ...
+    @property
+    def quarantine(self) -> Quarantine: ...
+    @property
+    def replays(self) -> Replays: ...
+    @property
+    def journal(self) -> Journal: ...
+    async def apply(
+        self, documents: Sequence[Mapping[str, Any]], remarks: Mapping[str, Sequence[str]] | None = None
+    ) -> list[dict[str, Any]]: ...
     async def services(self) -> list[dict[str, Any]]: ...
     async def service(self, name: str) -> dict[str, Any]: ...
     async def delete_service(self, name: str, *, kill: bool = False) -> dict[str, Any]: ...
@@ -109,8 +121,11 @@ async def _files(directory: DataDirectory, stack: AsyncExitStack, running: bool)
             f"`oscar-events --data {directory.path} up`"
         )
     # Late, as they bring SQLAlchemy and pydantic: a command that goes through the front needs neither.
+    from oscar_events.bus.sqlite import SqliteBus
+    from oscar_events.config import load_config
     from oscar_events.ledger.store import Ledger
     from oscar_events.manager.laptop import laptop_control
 
     ledger = await stack.enter_async_context(Ledger(directory.ledger_db))
-    return laptop_control(ledger, directory)
+    bus = await stack.enter_async_context(SqliteBus(directory.log_db))
+    return laptop_control(ledger, bus, directory, load_config(directory))

@@ -12,11 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
+from oscar_events.cli import completion
 from oscar_events.cli.exit_codes import ExitCode
 from oscar_events.cli.options import Data, Json, RunId, data_directory
 from oscar_events.cli.platform import Platform, ask
+from oscar_events.cli.why import waits_for
 from oscar_events.datadir import DataDirectory
 from oscar_events.execution import State
+from oscar_events.mistakes import nearest
 
 runs = typer.Typer(invoke_without_command=True)
 
@@ -25,9 +28,20 @@ _SHOWN = 50
 # Two looks a second: a person sees no delay, the platform no load (a look is a few milliseconds).
 _LOOK_S = 0.5
 
-Service = Annotated[str | None, typer.Option("--service", help="Only runs of this service.", show_default=False)]
+Service = Annotated[
+    str | None,
+    typer.Option(
+        "--service", help="Only runs of this service.", show_default=False, autocompletion=completion.services
+    ),
+]
 StateName = Annotated[
-    str | None, typer.Option("--state", help=f"Only runs in this state: {', '.join(State)}.", show_default=False)
+    str | None,
+    typer.Option(
+        "--state",
+        help=f"Only runs in this state: {', '.join(State)}.",
+        show_default=False,
+        autocompletion=completion.states,
+    ),
 ]
 Limit = Annotated[
     int | None,
@@ -70,9 +84,19 @@ def list_runs(
             return
         rows = [_row(run) async for run in all_runs(platform, service, state, limit or _SHOWN)]
         columns = ["RUN", "SERVICE", "STATE", "ATTEMPT", "OBJECT", "CREATED", "TOOK", "EXIT", "REASON"]
-        output.print_table(columns, rows, "No runs.")
+        empty = "No runs." if rows or service is None else await _no_runs(platform, service)
+        output.print_table(columns, rows, empty)
 
     ask(data_directory(context), listing)
+
+
+async def _no_runs(platform: Platform, service: str) -> str:
+    """Return what to say where no run of a service is listed: of none that ever was, that there is none."""
+    names = [one["name"] for one in await platform.services()]
+    if service in names or await platform.runs(service=service, limit=1):
+        return "No runs."
+    meant = nearest(service, names)
+    return f"No runs: there is no service {service}" + (f"; did you mean {meant}?" if meant else ".")
 
 
 @runs.command("show")
@@ -90,12 +114,17 @@ def show_run(context: typer.Context, run: RunId, data: Data = None, as_json: Jso
             ("service", found["service"]),
             ("state", output.state(found["state"])),
             ("reason", found["reason"]),
+            ("waits", "" if found["waits"] is None else waits_for(found["waits"])),
             ("object", f"{found['bucket']}/{found['key']}"),
             ("event", found["event_id"]),
             ("created", output.moment(found["created_at"])),
             ("started", output.moment(found["started_at"])),
             ("ended", output.moment(found["ended_at"])),
             ("cancel", "requested" if found["cancel_requested"] else ""),
+            ("sent again for", found["redrive_of"] or ""),
+            ("sent again as", found["redriven_as"] or ""),
+            ("replay", found["replay"] or ""),
+            ("purged", output.moment(found["purged_at"])),
             ("outputs", "\n".join(found["outputs"])),
             ("note", found["note"]),
         ]
@@ -120,7 +149,10 @@ def show_run(context: typer.Context, run: RunId, data: Data = None, as_json: Jso
 @runs.command("follow")
 def follow(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", show_default=False)] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="Default: every run.", show_default=False, autocompletion=completion.runs),
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -263,7 +295,8 @@ def _row(run: dict[str, Any]) -> list[Any]:
         f"{run['bucket']}/{run['key']}",
         output.moment(run["created_at"]),
         output.duration(run["started_at"], run["ended_at"]),
-        _exit_code(run),
+        # Of a run that waits for its next attempt, the attempt before ended with it: `runs show` has those.
+        "" if State(run["state"]) is State.PENDING else _exit_code(run),
         run["reason"] or "",
     ]
 

@@ -1,12 +1,13 @@
-"""What an apply asks of the storage a service names: is it here, are its places there, what time is it by its clock.
+"""What an apply asks of the storage a service names: is it known here, are its places there, what time is it there.
 
 In:  services. Out: a refusal or warnings; directories for their inputs and outputs.
-Not here: reading and writing objects (oscar_supervisor/storage), noticing them (oscar_ingest/sources).
+Not here: reading and writing objects (oscar_supervisor/storage), noticing them (oscar_ingest/sources), whether a remote
+store answers (the doctor).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,9 @@ from oscar_events.errors import ConfigurationError, ServiceError
 from oscar_events.matching import Aliases, canonical_provider
 from oscar_events.service import Service, StorageIO
 
+# What runs can read from and write to; of the other types of OSCAR the definition is kept.
+STORAGE_TYPES = frozenset({"local", "minio", "s3"})
+
 
 class Buckets(Protocol):
     """The storage of a platform, as applying services sees it. aliases: other names of its providers."""
@@ -23,7 +27,7 @@ class Buckets(Protocol):
     aliases: Aliases
 
     def check(self, service: Service) -> list[str]:
-        """Return what to tell the service's author. Raises ServiceError for a provider that is not here."""
+        """Return what to tell the service's author. Raises ServiceError for a provider that nobody defines."""
 
     def make(self, service: Service) -> None:
         """Make the places the service names; those that exist stay. Raises ConfigurationError."""
@@ -32,34 +36,53 @@ class Buckets(Protocol):
         """Return the storage's own time."""
 
 
-class LocalBuckets:
-    """Directories as buckets below `root`; aliases say which other providers' names they answer to."""
+class LaptopBuckets:
+    """Directories as buckets below `root`, beside whatever stores the platform or a service defines.
 
-    def __init__(self, root: Path, clock: Callable[[], datetime], aliases: Aliases) -> None:
+    aliases: which other providers' names the directories answer to. providers: those that config.yaml defines.
+    """
+
+    def __init__(
+        self, root: Path, clock: Callable[[], datetime], aliases: Aliases, providers: Collection[str] = ()
+    ) -> None:
         self.aliases, self.time = aliases, clock
-        self._root = root
+        self._root, self._providers = root, frozenset(providers)
 
     def check(self, service: Service) -> list[str]:
-        warnings = []
-        for field, place in _places(service):
-            if canonical_provider(place.storage_provider, self.aliases) != LOCAL_PROVIDER:
-                raise ServiceError(
-                    f"service {service.name}: {field}.storage_provider",
-                    f"{place.storage_provider} is not available here",
-                    f"available: {', '.join(sorted({LOCAL_PROVIDER, *self.aliases}))}",
-                )
-            if place.storage_provider != LOCAL_PROVIDER:
-                warnings.append(f"{field}: {place.storage_provider} is the directory {self._directory(place)} here")
-        return warnings
+        return [said for field, place in _places(service) if (said := self._check(service, field, place))]
 
     def make(self, service: Service) -> None:
         for field, place in _places(service):
+            if not self._is_local(place):
+                continue  # a remote bucket is its owner's to make
             directory = self._directory(place)
             try:
                 directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 where = f"service {service.name}: {field}.path"
                 raise ConfigurationError(f"{where}: cannot make {directory}: {error.strerror}; remedy that") from error
+
+    def _check(self, service: Service, field: str, place: StorageIO) -> str:
+        """Return what to tell of a place, empty if nothing."""
+        provider = place.storage_provider
+        if self._is_local(place):
+            here = provider == LOCAL_PROVIDER
+            return "" if here else f"{field}: {provider} is the directory {self._directory(place)} here"
+        kind, _, identity = provider.partition(".")
+        if provider not in self._providers and identity not in service.storage_providers.get(kind, {}):
+            known = ", ".join(sorted({LOCAL_PROVIDER, *self.aliases, *self._providers}))
+            raise ServiceError(
+                f"service {service.name}: {field}.storage_provider",
+                f"{provider} is not defined",
+                f"define it under `storage_providers: {{{kind}: {{{identity}: ...}}}}` in the service file or in the "
+                f"platform's config.yaml, or name one that is: {known}",
+            )
+        if kind not in STORAGE_TYPES:
+            return f"{field}: {provider} is kept; runs cannot use storage of the type {kind} yet and will fail"
+        return ""
+
+    def _is_local(self, place: StorageIO) -> bool:
+        return canonical_provider(place.storage_provider, self.aliases) == LOCAL_PROVIDER
 
     def _directory(self, place: StorageIO) -> Path:
         return self._root / place.path

@@ -12,15 +12,23 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from oscar_events.bus.port import Bus
 from oscar_events.codec import iso
-from oscar_events.errors import ConfigurationError, NotFoundError
+from oscar_events.config import PlatformConfig
+from oscar_events.errors import ConfigurationError, NotFoundError, ServiceError
 from oscar_events.event import DEFAULT_TENANT
 from oscar_events.execution import State
-from oscar_events.fdl import read_service
-from oscar_events.ledger import ends, runs, services
+from oscar_events.ledger import ends, runs, services, waiting
 from oscar_events.ledger.services import StoredService
 from oscar_events.ledger.store import Ledger
+from oscar_events.manager.applying import Applying
 from oscar_events.manager.buckets import Buckets
+from oscar_events.manager.deadletters import DeadLetters
+from oscar_events.manager.journal import Journal
+from oscar_events.manager.local_objects import LocalObjects
+from oscar_events.manager.quarantine import Quarantine
+from oscar_events.manager.replays import Replays
+from oscar_events.secrets import SecretStore, masked
 from oscar_events.service import Service, StorageIO
 
 
@@ -30,61 +38,58 @@ async def nobody_runs(execution: str, attempt: int) -> bytes | None:
 
 
 class Control:
-    """The platform, as far as people may ask.
+    """The platform, as far as people may ask: services and runs here, the rest by its parts.
 
+    config: what config.yaml says at the moment. files: the local store, to look at.
     note: what everybody must know about how runs are run here, empty if nothing.
     wake: told when there is something for the scheduler to do at once.
     log_of_running: what a running attempt has printed so far, None if it is not running.
+    is_running: whether a platform is behind this, or only its files.
     """
 
     def __init__(
         self,
         ledger: Ledger,
+        bus: Bus,
         buckets: Buckets,
+        secrets: SecretStore,
+        config: Callable[[], PlatformConfig],
+        files: LocalObjects,
         note: str = "",
         wake: Callable[[], None] = lambda: None,
         log_of_running: Callable[[str, int], Awaitable[bytes | None]] = nobody_runs,
+        *,
+        is_running: bool = False,
     ) -> None:
         self._ledger, self._buckets, self._note = ledger, buckets, note
+        self._applying = Applying(ledger, buckets, secrets, note)
+        self.deadletters = DeadLetters(ledger, wake)
+        self.quarantine = Quarantine(ledger, bus, config)
+        self.replays = Replays(ledger, bus, buckets.aliases, wake)
+        self._is_running = is_running
+        self.journal = Journal(ledger, bus, files, buckets.aliases, config, is_running=is_running)
         self._wake, self._log_of_running = wake, log_of_running
 
-    async def apply(self, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    async def apply(
+        self, documents: Sequence[Mapping[str, Any]], remarks: Mapping[str, Sequence[str]] | None = None
+    ) -> list[dict[str, Any]]:
         """Create or update the services, all or none; return name, uid, revision, change and warnings of each.
 
+        remarks: by a service's name, what its author was told of the file it comes from; kept, to be shown again.
         Raises ServiceError, ConfigurationError.
         """
-        since = self._buckets.time()  # before the transaction: an object that arrives from now on will be found
-        loaded = [read_service(document) for document in documents]
-        notes = [self._note] if self._note else []
-        warnings = [[*one.warnings, *self._buckets.check(one.service), *notes] for one in loaded]
-        for one in loaded:
-            self._buckets.make(one.service)
-
-        def unit(connection: Connection) -> list[services.Applied]:
-            aliases = self._buckets.aliases
-            return [services.apply(connection, DEFAULT_TENANT, one.service, since, aliases) for one in loaded]
-
-        applied = await self._ledger.write(unit)
-        return [
-            {
-                "name": one.service.name,
-                "uid": done.uid,
-                "revision": done.revision,
-                "change": done.change,
-                "warnings": told,
-            }
-            for one, done, told in zip(loaded, applied, warnings, strict=True)
-        ]
+        return await self._applying.apply(documents, remarks or {})
 
     async def services(self) -> list[dict[str, Any]]:
         """Return the services, by name."""
         return [_summary(stored) for stored in await self._ledger.read(services.active)]
 
     async def service(self, name: str) -> dict[str, Any]:
-        """Return one service with its whole definition. Raises NotFoundError."""
+        """Return one service with its whole definition and what `apply` warned of. Raises NotFoundError."""
         for stored in await self._ledger.read(services.active):
             if stored.service.name == name:
-                return {**_summary(stored), "definition": stored.service.document()}
+                definition = masked(stored.service.document())
+                return {**_summary(stored), "warnings": self._warnings(stored), "definition": definition}
         raise NotFoundError(f"there is no service {name!r}")
 
     async def delete_service(self, name: str, *, kill: bool = False) -> dict[str, Any]:
@@ -101,7 +106,12 @@ class Control:
 
         ended = await self._ledger.write(unit)
         self._wake()
+        await self.forget_secrets()
         return ended
+
+    async def forget_secrets(self) -> None:
+        """Remove the secrets of services that were deleted and run no more."""
+        await self._applying.forget_secrets()
 
     async def runs(
         self,
@@ -119,8 +129,17 @@ class Control:
         )
 
     async def run(self, run: str) -> dict[str, Any]:
-        """Return a run with its attempts, and the note. run: its id or the beginning of it. Raises NotFoundError."""
-        return {**await self._ledger.read(lambda connection: runs.show(connection, run)), "note": self._note}
+        """Return a run with its attempts and the note; `waits`: what for, if it is pending.
+
+        run: its id or the beginning of it. Raises NotFoundError.
+        """
+
+        def unit(connection: Connection) -> dict[str, Any]:
+            found = runs.show(connection, run)
+            waits = waiting.waits(connection, found["id"], has_platform=self._is_running)
+            return {**found, "waits": waits, "note": self._note}
+
+        return await self._ledger.read(unit)
 
     async def cancel(self, run: str) -> dict[str, Any]:
         """Cancel a run, or request it if something of it may be running; return the run.
@@ -148,6 +167,13 @@ class Control:
         if log is None:  # it ended between the two looks
             *_, log = await self._recorded_log(execution, number)
         return log or b""
+
+    def _warnings(self, stored: StoredService) -> list[str]:
+        try:
+            of_storage = self._buckets.check(stored.service)
+        except ServiceError as error:  # a provider of config.yaml that was taken away since
+            of_storage = [str(error)]
+        return [*stored.remarks, *of_storage, *self._applying.notes(stored.service)]
 
     async def _recorded_log(self, run: str, attempt: int | None) -> tuple[str, int, bytes | None]:
         return await self._ledger.read(lambda connection: runs.log(connection, run, attempt))

@@ -5,6 +5,8 @@ Not here: what the front answers (app.py).
 
 The port is open to every user of the machine and to every page their browsers show. A page can send requests here, but
 not without an `Origin`, or (by a name of its own that resolves to 127.0.0.1) not with our name as `Host`.
+
+Sources see to their own tokens (oscar_ingest/sources/webhook.py), and their senders may know this machine by any name.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN = frozenset({"/livez", "/readyz", "/metrics"})
+SOURCES = "/ingest/"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Guard:
-    """ASGI middleware. token: what `Authorization: Bearer` must carry, for all but the open paths."""
+    """ASGI middleware. token: what `Authorization: Bearer` must carry, for all but the open paths and the sources."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token.encode()
@@ -40,6 +43,8 @@ class Guard:
         port = scope["server"][1]
         if "origin" in headers:
             return _refused(403, "web pages may not speak to this platform; use its command line")
+        if scope["path"].startswith(SOURCES):
+            return None
         if headers.get("host") not in {f"{name}:{port}" for name in _NAMES}:
             return _refused(403, f"the Host of a request to this platform is 127.0.0.1:{port}")
         if scope["path"] not in OPEN and not self._holds_token(headers.get("authorization", "")):

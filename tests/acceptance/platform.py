@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.testbed.bound import start_bound
+
 T = TypeVar("T")
 
 COMMAND = Path(sys.executable).with_name("oscar-events")
@@ -65,7 +67,7 @@ class RunningPlatform:
     def start(self) -> None:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = start_bound(
                 [COMMAND, "up", "--data", self.data], env=clean_environment(), stdout=log, stderr=log
             )
         until(self.is_ready, f"the platform is ready; its log: {self.log}")

@@ -163,8 +163,8 @@ def test_the_token_keeps_others_out(platform: RunningPlatform) -> None:
     ("arguments", "code", "said"),
     [
         (["runs"], 2, "is no data directory; name one with --data"),
-        (["apply", "{}/none.yaml"], 2, "name an existing file"),
-        (["apply", "{}/wrong.yaml"], 2, "wrong.yaml: script: is missing; add `script:`"),
+        (["apply", "{}/none.yaml"], 2, "the name of an existing file"),
+        (["apply", "{}/wrong.yaml"], 2, "wrong.yaml, line 1: script\n  found:    no script\n"),
         (["--data", "/dev/null", "apply", "{}/right.yaml"], 2, "it is a file; name a directory"),
         (["up", "--port", "70000"], 2, "65535"),
         (["runs", "--limit", "0"], 2, "--limit"),

@@ -1,4 +1,4 @@
-"""What users install is the wheel: it holds everything, and the demo runs from it with no checkout in sight."""
+"""What users install is the wheel: it holds everything, and its commands run from it with no checkout in sight."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_that_collides(wheel: Path
         assert needed in names
 
 
-def test_the_demo_runs_from_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_both_commands_run_from_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=INSTALL_S)
     pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -58,3 +58,13 @@ def test_the_demo_runs_from_the_installed_wheel(wheel: Path, tmp_path: Path) -> 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "3 of 3 results are there and right" in demo.stdout
     assert len(list((tmp_path / "data" / "buckets" / "pictures" / "grey").iterdir())) == 3
+    supervisor = subprocess.run(
+        [str(environment / "bin" / "oscar-supervisor"), "--version"],
+        env=clean_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_S,
+    )
+    assert (supervisor.returncode, supervisor.stderr) == (0, "")
+    assert supervisor.stdout == f"oscar-supervisor {wheel.name.split('-')[1]}\n"

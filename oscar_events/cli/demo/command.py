@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from oscar_events.cli.exit_codes import ExitCode
-from oscar_events.cli.options import Data, named_directory
+from oscar_events.cli.options import named_directory
 from oscar_events.datadir import DataDirectory
 
 # The runs of the demo are found in one page of the front (manager/app.py), with room for those of an earlier one.
@@ -23,7 +23,10 @@ _MOST_PICTURES = 500
 
 def demo(
     context: typer.Context,
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Default: a fresh temporary directory.", show_default=False),
+    ] = None,
     pictures: Annotated[int, typer.Option("--pictures", min=1, max=_MOST_PICTURES, help="How many.")] = 8,
     script: Annotated[
         Path | None,

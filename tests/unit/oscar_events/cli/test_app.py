@@ -69,6 +69,47 @@ def test_the_directory_may_stand_before_or_after_the_command(
     assert capsys.readouterr().out == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("group", "empty"),
+    [
+        ("services", "No services; `apply` a service file."),
+        ("runs", "No runs."),
+        ("deadletters", "No dead letters."),
+        ("quarantine", "Nothing in quarantine."),
+        ("replay", "No replays."),
+    ],
+)
+def test_a_group_without_a_command_lists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, group: str, empty: str
+) -> None:
+    (tmp_path / "lock").touch()
+    assert run(monkeypatch, "--data", str(tmp_path), group) == 0
+    assert capsys.readouterr().out == f"{empty}\n"
+    assert run(monkeypatch, "--data", str(tmp_path), group, "--json") == 0
+    assert capsys.readouterr().out == "[]\n"
+
+
+@pytest.mark.parametrize("group", ["deadletters", "quarantine"])
+def test_a_dry_run_says_that_nothing_was_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, group: str
+) -> None:
+    (tmp_path / "lock").touch()
+    for command, done in (("redrive", "sent again"), ("purge", "purged")):
+        assert run(monkeypatch, "--data", str(tmp_path), group, command, "--all", "--dry-run") == 0
+        assert capsys.readouterr().out.splitlines()[1:] == [f"nothing was done; 0 would be {done}"]
+        assert run(monkeypatch, "--data", str(tmp_path), group, command, "--all", "--dry-run", "--json") == 0
+        assert capsys.readouterr().out == "[]\n"
+
+
+def test_the_demo_says_where_it_works_unless_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "demo", "--help") == 0
+    told = capsys.readouterr().out
+    assert "a fresh temporary directory" in told
+    assert "OSCAR_EVENTS_DATA" not in told
+
+
 def test_the_directory_may_be_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -105,3 +146,11 @@ def test_of_several_expected_errors_at_once_the_first_is_told_and_a_defect_is_no
     first, second = errors.InUseError("first"), errors.BusError("second")
     assert app._expected(ExceptionGroup("", [ExceptionGroup("", [first]), second])) is first
     assert app._expected(ExceptionGroup("", [first, ValueError("a defect")])) is None
+
+
+def test_help_names_no_type_for_what_has_no_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ([], ["runs"], ["deadletters", "redrive"]):
+        assert run(monkeypatch, *command, "--help") == 0
+        assert "bool" not in capsys.readouterr().out

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
-from oscar_events.datadir import DataDirectory
+from oscar_events.bus.memory import MemoryBus
+from oscar_events.config import PlatformConfig
+from oscar_events.datadir import DataDirectory, Up
 from oscar_events.ledger.store import Ledger
+from oscar_events.manager.app import front
 from oscar_events.manager.control import Control
 from oscar_events.manager.laptop import laptop_control
 
@@ -34,11 +40,27 @@ def woken() -> list[str]:
 
 
 @pytest.fixture
-def control(ledger: Ledger, directory: DataDirectory, woken: list[str]) -> Control:
+def bus() -> MemoryBus:
+    return MemoryBus(partitions=2)
+
+
+@pytest.fixture
+def control(ledger: Ledger, bus: MemoryBus, directory: DataDirectory, woken: list[str]) -> Control:
     async def log_of_running(execution: str, attempt: int) -> bytes:
         return b"so far"
 
-    return laptop_control(ledger, directory, lambda: woken.append("woken"), log_of_running)
+    return laptop_control(ledger, bus, directory, PlatformConfig(), lambda: woken.append("woken"), log_of_running)
+
+
+@pytest.fixture
+async def up(control: Control) -> AsyncIterator[Up]:
+    """Where the control's front listens."""
+    server = uvicorn.Server(uvicorn.Config(front(control, "token", dict), lifespan="off", log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            yield Up(0, listener.getsockname()[1], "token")
+            server.should_exit = True
 
 
 @pytest.fixture

@@ -7,11 +7,15 @@ import http.client
 import json
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from oscar_events.cli.client import FrontClient
 from oscar_events.datadir import Up
@@ -23,8 +27,9 @@ from oscar_events.errors import (
     UnavailableError,
 )
 from oscar_events.ledger.store import Ledger
-from oscar_events.manager.app import MAX_BODY_BYTES, MAX_PAGE, front
+from oscar_events.manager.app import MAX_BODY_BYTES, front
 from oscar_events.manager.control import Control
+from oscar_events.manager.routes.parameters import MAX_PAGE
 from tests.unit.oscar_events.manager.runs_in_ledger import begin, drop, finish
 
 TOKEN = "the right one"
@@ -37,8 +42,17 @@ def reasons() -> dict[str, str]:
 
 
 @pytest.fixture
-async def up(control: Control, reasons: dict[str, str]) -> AsyncIterator[Up]:
-    app = front(control, TOKEN, lambda: reasons)
+def troubles() -> dict[str, str]:
+    """What somebody has to mend although the platform is ready."""
+    return {}
+
+
+@pytest.fixture
+async def up(control: Control, reasons: dict[str, str], troubles: dict[str, str]) -> AsyncIterator[Up]:
+    async def heard(request: Request) -> Response:
+        return JSONResponse({"authorization": request.headers.get("authorization")})
+
+    app = front(control, TOKEN, lambda: reasons, [Route("/ingest/{source}", heard)], troubles=lambda: troubles)
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
@@ -87,6 +101,10 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
         ("/metrics", {"Origin": "http://evil.example"}, 403),
         ("/api/runs", {**BEARER, "Host": "evil.example"}, 403),  # a name that resolves to 127.0.0.1
         ("/api/runs", {**BEARER, "Host": "127.0.0.1:1"}, 403),
+        ("/ingest/minio", {}, 200),  # a source sees to its own tokens
+        ("/ingest/minio", {"Host": "platform.example:8080"}, 200),  # by whatever name its sender knows this machine
+        ("/ingest/minio", {"Origin": "http://evil.example"}, 403),
+        ("/ingestion", {}, 401),
     ],
 )
 async def test_who_is_let_in(up: Up, path: str, headers: dict[str, str], status: int) -> None:
@@ -99,17 +117,24 @@ async def test_every_name_of_this_machine_is_a_host(up: Up, name: str) -> None:
 
 
 async def test_the_platform_is_ready_when_every_component_is(
-    up: Up, client: FrontClient, reasons: dict[str, str]
+    up: Up, client: FrontClient, reasons: dict[str, str], troubles: dict[str, str]
 ) -> None:
     reasons["ingest"] = "listing"
-    assert await exchange(up, "GET", "/readyz", {}) == (503, {"ready": False, "reasons": {"ingest": "listing"}})
+    assert await exchange(up, "GET", "/readyz", {}) == (
+        503,
+        {"ready": False, "reasons": {"ingest": "listing"}, "troubles": {}},
+    )
     assert not await client.is_ready()
     reasons.clear()
-    assert await exchange(up, "GET", "/readyz", {}) == (200, {"ready": True, "reasons": {}})
+    troubles["config.yaml"] = "broken"  # what it said before stays in force: nothing stands still
+    assert await exchange(up, "GET", "/readyz", {}) == (
+        200,
+        {"ready": True, "reasons": {}, "troubles": {"config.yaml": "broken"}},
+    )
     assert await client.is_ready()
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"{}", b"[1]", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b"{}", b"[]", b'{"services": [1]}', b"\xff"])
 async def test_a_body_that_is_no_list_of_services_is_refused(up: Up, body: bytes) -> None:
     status, answer = await exchange(up, "POST", "/api/services", BEARER, body)
     assert (status, answer["kind"]) == (400, "ConfigurationError")
@@ -146,7 +171,7 @@ async def test_the_client_answers_as_the_control_does(
 async def test_the_client_raises_what_the_control_does(
     client: FrontClient, ledger: Ledger, blur: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigurationError, match=r"^name: 'B L' cannot name a service"):
+    with pytest.raises(ConfigurationError, match=r"^name: found the text B L; write a name of"):
         await client.apply([{**blur, "name": "B L"}])
     with pytest.raises(NotFoundError, match=r"^there is no service 'a/../b\?'$"):
         await client.service("a/../b?")
@@ -170,3 +195,29 @@ async def test_a_platform_that_is_away_is_unavailable() -> None:
     assert not await gone.is_there()
     with pytest.raises(UnavailableError, match=r"process 4711, port \d+\) does not answer"):
         await gone.runs()
+
+
+async def test_the_past_is_told_over_http_as_it_is_found(
+    client: FrontClient, control: Control, ledger: Ledger, blur: dict[str, Any]
+) -> None:
+    await control.apply([blur])
+    await drop(ledger, "in/a b%41\u00e9.png")
+    since = datetime.now(UTC) - timedelta(hours=1)
+    asked: dict[str, Any] = {"since": since, "provider": "local.default", "limit": 3}
+    for key in ("in/a b%41\u00e9.png".encode(), b"in/\xff\n+", b"in/none"):
+        assert await client.journal.why("pics", key, **asked) == await control.journal.why("pics", key, **asked)
+    assert (await client.journal.why("pics", "in/a b%41\u00e9.png".encode(), since=since))["events"]
+    page = await client.journal.events(limit=5, bucket="pics", since=since)
+    assert page == await control.journal.events(limit=5, bucket="pics", since=since)
+    assert await client.journal.events(limit=5, after=page["next"]) == page
+    with pytest.raises(ConfigurationError, match="no place in the log"):
+        await client.journal.events(limit=5, after="nowhere")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/why", "/api/why?bucket=pics", "/api/why?bucket=b&subject=k&limit=51", "/api/why?bucket=b&subject=k&since=2"],
+)
+async def test_a_question_about_an_object_that_is_not_whole_is_refused(up: Up, path: str) -> None:
+    status, answer = await exchange(up, "GET", path, BEARER)
+    assert (status, answer["kind"]) == (400, "ConfigurationError")

@@ -46,7 +46,7 @@ async def test_a_provider_that_is_not_here_is_refused_before_anything_is_made(
 ) -> None:
     elsewhere = {**blur, "output": [{"storage_provider": "s3.mine", "path": "results/out"}]}
     with pytest.raises(
-        ServiceError, match=r"output\[0\].storage_provider: s3.mine is not available here; available: local.default, m"
+        ServiceError, match=r"output\[0\]\.storage_provider: s3\.mine is not defined; define it .*: local.default, m"
     ):
         await control.apply([elsewhere])
     assert list(directory.buckets.iterdir()) == []
@@ -157,3 +157,13 @@ async def test_a_run_is_shown_with_the_note_on_its_image(control: Control, ledge
     await drop(ledger, "in/a.png")
     [run] = await control.runs()
     assert "without its image" in (await control.run(run["id"]))["note"]
+
+
+async def test_what_the_author_was_told_of_the_file_is_shown_with_the_service(control: Control, blur: Document) -> None:
+    await control.apply([{**blur, "sufix": "png", "memory": "1Gi"}], {"blur": ["blur.yaml, line 3: as the file says"]})
+    warnings = (await control.service("blur"))["warnings"]
+    assert warnings[0] == "blur.yaml, line 3: as the file says"
+    assert any("sufix" in warning for warning in warnings)
+    assert any(warning.startswith("memory: kept, and not done here") for warning in warnings)
+    await control.apply([blur], {"blur": []})
+    assert not any("sufix" in warning for warning in (await control.service("blur"))["warnings"])
