@@ -6,7 +6,7 @@ Not here: steps and rates (steps.py), what sending again is (ledger/redrive.py).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -15,16 +15,13 @@ import typer
 
 from oscar_events.cli import completion
 from oscar_events.cli.moments import Since, optional_moment, rate
-from oscar_events.cli.options import Data, Json, RunId, data_directory
+from oscar_events.cli.options import SHOWN, Data, Json, Limit, RunId, data_directory
+from oscar_events.cli.paging import newest_first
 from oscar_events.cli.platform import Platform, ask
 from oscar_events.cli.steps import All, DryRun, Rate, Wish, carry_out, check_choice, tell_nothing_done
 
 deadletters = typer.Typer(invoke_without_command=True)
 
-# What fits a screen or two; --json and --limit give more.
-_SHOWN = 50
-# What the front gives at a time (manager/routes/parameters.py, MAX_PAGE).
-_PAGE = 1000
 
 Service = Annotated[
     str | None,
@@ -34,12 +31,6 @@ Class = Annotated[
     str | None,
     typer.Option(
         "--class", help="Only of this class of failure: user, resource, infrastructure, permanent.", show_default=False
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", min=1, help=f"At most so many, newest first. Default: {_SHOWN}; with --json all.", show_default=False
     ),
 ]
 OneRun = Annotated[
@@ -82,7 +73,7 @@ def list_deadletters(
     start = optional_moment(since)
 
     async def listing(platform: Platform) -> None:
-        shown = limit if as_json else limit or _SHOWN
+        shown = limit if as_json else limit or SHOWN
         await _print(_all(platform, service, failure, start, shown), as_json)
 
     ask(data_directory(context), listing)
@@ -183,19 +174,15 @@ def purge_deadletters(
     ask(data_directory(context), purging)
 
 
-async def _all(
+def _all(
     platform: Platform, service: str | None, failure: str | None, since: datetime | None, limit: int | None
 ) -> AsyncIterator[dict[str, Any]]:
     """Yield dead letters, newest first; in memory is one page. Those that die meanwhile are not among them."""
-    before, left = None, limit
-    while left is None or left > 0:
-        size = _PAGE if left is None else min(_PAGE, left)
-        page = await platform.deadletters.page(service=service, failure=failure, since=since, limit=size, before=before)
-        for letter in page:
-            yield letter
-        if len(page) < size:
-            return
-        before, left = page[-1]["id"], None if left is None else left - size
+
+    def page(size: int, before: str | None) -> Awaitable[list[dict[str, Any]]]:
+        return platform.deadletters.page(service=service, failure=failure, since=since, limit=size, before=before)
+
+    return newest_first(page, limit)
 
 
 async def _one_or_all(

@@ -14,13 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from oscar_events.cli.moments import Since, optional_moment
-from oscar_events.cli.options import Data, Json, data_directory
+from oscar_events.cli.options import SHOWN, Data, Json, data_directory
+from oscar_events.cli.paging import PAGE
 from oscar_events.cli.platform import Platform, ask
 
-# What fits a screen or two.
-_SHOWN = 50
-# What one answer of the front lists (manager/routes/parameters.py, MAX_PAGE).
-_PAGE = 1000
 # As `runs follow`: a person sees no delay, the platform no load.
 _LOOK_S = 0.5
 
@@ -33,7 +30,7 @@ def events(
     source: Annotated[
         str | None, typer.Option("--source", help="Only those that came in by this source.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=_PAGE, help="At most so many, the newest.")] = _SHOWN,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE, help="At most so many, the newest.")] = SHOWN,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -62,7 +59,7 @@ def events(
             if not follow:
                 return
             here = page["next"]
-            page = await journal.events(limit=_PAGE, bucket=bucket, source=source, after=here)
+            page = await journal.events(limit=PAGE, bucket=bucket, source=source, after=here)
             if page["next"] == here:  # not: no event that is wanted, as there may be many others to get through
                 await asyncio.sleep(_LOOK_S)
 

@@ -6,31 +6,25 @@ Not here: how they are printed (runs.py).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
+from oscar_events.cli import paging
 from oscar_events.cli.platform import Platform
 from oscar_events.execution import State
-
-# What the front gives at a time (manager/routes/parameters.py, MAX_PAGE).
-_PAGE = 1000
 
 Seen = dict[str, tuple[str, int]]
 
 
-async def all_runs(
+def all_runs(
     platform: Platform, service: str | None = None, state: str | None = None, limit: int | None = None
 ) -> AsyncIterator[dict[str, Any]]:
     """Yield the runs, newest first, at most `limit` of them; in memory is one page."""
-    before, left = None, limit
-    while left is None or left > 0:
-        size = _PAGE if left is None else min(_PAGE, left)
-        page = await platform.runs(service=service, state=state, limit=size, before=before)
-        for run in page:
-            yield run
-        if len(page) < size:
-            return
-        before, left = page[-1]["id"], None if left is None else left - size
+
+    def page(size: int, before: str | None) -> Awaitable[list[dict[str, Any]]]:
+        return platform.runs(service=service, state=state, limit=size, before=before)
+
+    return paging.newest_first(page, limit)
 
 
 class Watch:
@@ -55,7 +49,7 @@ class Watch:
             if has_moved:
                 changed.append(run)
             fresh = 0 if is_live or has_moved else fresh + 1
-            if fresh >= _PAGE:
+            if fresh >= paging.PAGE:
                 break
         self._seen = found
         return changed[::-1]

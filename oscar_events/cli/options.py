@@ -27,6 +27,14 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+# What fits a screen or two; --json and --limit give more.
+SHOWN = 50
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, help=f"At most so many, newest first. Default: {SHOWN}; with --json all.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 RunId = Annotated[
     str,

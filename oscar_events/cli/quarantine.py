@@ -15,27 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from oscar_events.cli.moments import Since, optional_moment, rate
-from oscar_events.cli.options import Data, Json, data_directory
+from oscar_events.cli.options import SHOWN, Data, Json, Limit, data_directory
+from oscar_events.cli.paging import PAGE
 from oscar_events.cli.platform import Platform, ask
 from oscar_events.cli.steps import All, DryRun, Rate, Wish, carry_out, check_choice, tell_nothing_done
 
 quarantine = typer.Typer(invoke_without_command=True)
 
-# What fits a screen or two; --json and --limit give more.
-_SHOWN = 50
-# What the front gives at a time (manager/routes/parameters.py, MAX_PAGE).
-_PAGE = 1000
 _HEX_WIDTH = 16
 
 Source = Annotated[str | None, typer.Option("--source", help="Only from this source.", show_default=False)]
 Reason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Only with this in the reason.", show_default=False)
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", min=1, help=f"At most so many, newest first. Default: {_SHOWN}; with --json all.", show_default=False
-    ),
 ]
 SettledToo = Annotated[bool, typer.Option("--all", help="Those sent again and purged too.")]
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it, like 0-12.", show_default=False)]
@@ -75,7 +66,7 @@ def list_quarantine(
     start = optional_moment(since)
 
     async def listing(platform: Platform) -> None:
-        shown = limit if as_json else limit or _SHOWN
+        shown = limit if as_json else limit or SHOWN
         await _print(_all(platform, source, reason, start, settled_too=settled_too, limit=shown), as_json)
 
     ask(data_directory(context), listing)
@@ -210,7 +201,7 @@ async def _all(
             reason=reason,
             since=since,
             settled_too=settled_too,
-            limit=_PAGE if left is None else min(_PAGE, left),
+            limit=PAGE if left is None else min(PAGE, left),
             at=at,
         )
         for record in page["records"]:

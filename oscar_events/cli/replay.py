@@ -15,15 +15,12 @@ import typer
 
 from oscar_events.cli import completion
 from oscar_events.cli.moments import FORMS, moment
-from oscar_events.cli.options import Data, Json, data_directory
+from oscar_events.cli.options import SHOWN, Data, Json, data_directory
 from oscar_events.cli.platform import Platform, ask
 from oscar_events.cli.steps import DryRun
 from oscar_events.errors import ConfigurationError
 
 replay = typer.Typer(invoke_without_command=True)
-
-# What fits a screen; --json gives all.
-_SHOWN = 50
 
 ReplayId = Annotated[
     str | None, typer.Argument(metavar="ID", help="Default: every unfinished one.", show_default=False)
@@ -88,7 +85,7 @@ def list_replays(context: typer.Context, data: Data = None, as_json: Json = Fals
     """List replays, newest first."""
     from oscar_events.cli import output
 
-    found = ask(data_directory(context), lambda platform: platform.replays.page(None if as_json else _SHOWN))
+    found = ask(data_directory(context), lambda platform: platform.replays.page(None if as_json else SHOWN))
     if as_json:
         output.print_json(found)
         return

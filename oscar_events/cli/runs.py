@@ -14,7 +14,7 @@ import typer
 
 from oscar_events.cli import completion
 from oscar_events.cli.exit_codes import ExitCode
-from oscar_events.cli.options import Data, Json, RunId, data_directory
+from oscar_events.cli.options import SHOWN, Data, Json, Limit, RunId, data_directory
 from oscar_events.cli.platform import Platform, ask
 from oscar_events.cli.why import waits_for
 from oscar_events.datadir import DataDirectory
@@ -23,8 +23,6 @@ from oscar_events.mistakes import nearest
 
 runs = typer.Typer(invoke_without_command=True)
 
-# What fits a screen or two; --json and --limit give more.
-_SHOWN = 50
 # Two looks a second: a person sees no delay, the platform no load (a look is a few milliseconds).
 _LOOK_S = 0.5
 
@@ -41,12 +39,6 @@ StateName = Annotated[
         help=f"Only runs in this state: {', '.join(State)}.",
         show_default=False,
         autocompletion=completion.states,
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", min=1, help=f"At most so many, newest first. Default: {_SHOWN}; with --json all.", show_default=False
     ),
 ]
 
@@ -82,7 +74,7 @@ def list_runs(
         if as_json:
             await output.print_json_array(all_runs(platform, service, state, limit))
             return
-        rows = [_row(run) async for run in all_runs(platform, service, state, limit or _SHOWN)]
+        rows = [_row(run) async for run in all_runs(platform, service, state, limit or SHOWN)]
         columns = ["RUN", "SERVICE", "STATE", "ATTEMPT", "OBJECT", "CREATED", "TOOK", "EXIT", "REASON"]
         empty = "No runs." if rows or service is None else await _no_runs(platform, service)
         output.print_table(columns, rows, empty)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from oscar_events.cli import listing
+from oscar_events.cli import paging
 from oscar_events.cli.listing import Watch, all_runs
 from oscar_events.cli.platform import Platform
 
@@ -33,7 +33,7 @@ class Runs:
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_PAGE", 3)
+    monkeypatch.setattr(paging, "PAGE", 3)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 6, 7])
