@@ -13,7 +13,7 @@ OscarEventsError
 │   └── MoveRefusedError         an execution may not go from that state to this one
 ├── UnavailableError             somebody else is away or busy: try again; exit code 5
 │   ├── BusError                 the log of events did not acknowledge
-│   ├── LedgerError              the database did not commit
+│   ├── LedgerError              the database did not commit, or did not say so
 │   └── InUseError               another process holds the data directory
 └── FencedError                  this process no longer holds what it is writing under (partition, role, lease)
 """
@@ -71,7 +71,7 @@ class BusError(UnavailableError):
 
 
 class LedgerError(UnavailableError):
-    """The ledger did not commit; nothing of the unit of work is there."""
+    """The ledger did not commit, or did not say so; the unit of work may be run again."""
 
 
 class InUseError(UnavailableError):

@@ -26,7 +26,8 @@ from oscar_events.bus.sqlite import SqliteBus
 from oscar_events.config import PlatformConfig, load_config
 from oscar_events.datadir import LOCAL_PROVIDER, DataDirectory
 from oscar_events.errors import ConfigurationError
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.lifecycle import DRAIN, Stop, run_until_stopped
 from oscar_events.manager.app import front
 from oscar_events.manager.gauges import Gauges
@@ -76,7 +77,7 @@ class Standalone:
             listener = stack.enter_context(_listen(settings.port))
             config = load_config(directory)
             sources = ConfiguredSources(directory, config)
-            ledger = await stack.enter_async_context(Ledger(directory.ledger_db))
+            ledger = await stack.enter_async_context(SqliteLedger(directory.ledger_db))
             bus = await stack.enter_async_context(SqliteBus(directory.log_db))
             backend = await stack.enter_async_context(ProcessBackend(directory.jobs, settings.concurrency))
             dispatcher = Dispatcher(bus, ledger, backend, _site(ledger, directory, config), _dispatching(settings))

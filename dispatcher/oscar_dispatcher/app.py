@@ -15,8 +15,8 @@ from oscar_dispatcher.outbox import OutboxPublisher
 from oscar_dispatcher.role import SchedulerRole
 from oscar_dispatcher.settings import DispatcherSettings
 from oscar_events.bus.port import Bus
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger
 
 # Design's house rule 8: who makes no progress for so long says so.
 STALLED_S = 30.0

@@ -16,8 +16,8 @@ from oscar_events.bus.port import EVENTS, QUARANTINE, Batch, Bus, Consumer, Deli
 from oscar_events.errors import EventError, FencedError
 from oscar_events.ledger import claims
 from oscar_events.ledger.claims import Position, Sighting
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger
 from oscar_events.log import logger
 from oscar_events.patience import until_available
 from oscar_events.quarantine import quarantine_record

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from oscar_events.bus.port import Bus
 from oscar_events.ledger import outbox
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.patience import until_available
 
 # One acknowledgement and one deletion for so many rows.

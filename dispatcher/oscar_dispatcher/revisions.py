@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from oscar_events.ledger import services
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.patience import until_available
 from oscar_events.service import Service
 

@@ -24,8 +24,8 @@ from oscar_events import metrics
 from oscar_events.errors import FencedError, MoveRefusedError
 from oscar_events.execution import State
 from oscar_events.ledger import leases, roles, runs
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.roles import SCHEDULER
-from oscar_events.ledger.store import Ledger
 from oscar_events.log import logger
 from oscar_events.patience import until_available
 

@@ -27,8 +27,8 @@ from oscar_events.errors import EventError, FencedError, LedgerError, MoveRefuse
 from oscar_events.job import Job
 from oscar_events.ledger import ends, expiry, leases
 from oscar_events.ledger.leases import Leased
+from oscar_events.ledger.port import Ledger, now
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger, now
 from oscar_events.log import logger
 from oscar_events.patience import until_available
 from oscar_events.secrets import SecretMissingError, SecretUnavailableError

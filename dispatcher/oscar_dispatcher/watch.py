@@ -23,7 +23,7 @@ from oscar_events.errors import FencedError
 from oscar_events.execution import State
 from oscar_events.ledger import ends
 from oscar_events.ledger.ends import AttemptEnd
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.log import logger
 from oscar_events.patience import until_available
 from oscar_events.service import RetrySettings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from oscar_events.ledger import claims, services
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.matching import ActiveService
 from oscar_ingest.reconcile import Reconciled
 

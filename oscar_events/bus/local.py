@@ -115,6 +115,7 @@ class Holding:
 
     member: Member
     position: int | None = None
+    is_paused: bool = False
 
 
 class Group:
@@ -230,11 +231,16 @@ class Member(Consumer):
         order = deque(sorted(held))
         order.rotate(self._polls)  # each poll begins with another partition: a full one does not starve the others
         self._polls += 1
-        asked = {p: position for p in order if (position := held[p].position) is not None}
+        ready = (p for p in order if not held[p].is_paused)
+        asked = {p: position for p in ready if (position := held[p].position) is not None}
         deliveries = await self._bus.read(asked, max_records)
         # Meanwhile a partition may have moved, or its position (seek): then what was read for it is not delivered.
         now = self._group.held(self)
-        kept = [d for d in deliveries if (at := now.get(d.partition)) and at.position == asked[d.partition]]
+        kept = [
+            d
+            for d in deliveries
+            if (at := now.get(d.partition)) and at.position == asked[d.partition] and not at.is_paused
+        ]
         for delivery in kept:
             now[delivery.partition].position = delivery.offset + 1
         return kept
@@ -247,6 +253,17 @@ class Member(Consumer):
         self._group.check(self, [partition])
         self._group.held(self)[partition].position = offset
         self._bell.ring()  # a poll that waits beside this has something to look for now
+
+    def pause(self, partition: Partition) -> None:
+        self._set_paused(partition, True)
+
+    def resume(self, partition: Partition) -> None:
+        self._set_paused(partition, False)
+        self._bell.ring()
+
+    def _set_paused(self, partition: Partition, paused: bool) -> None:
+        if (holding := self._group.held(self).get(partition)) is not None:
+            holding.is_paused = paused
 
     def assignment(self) -> frozenset[Partition]:
         return frozenset(self._group.held(self))

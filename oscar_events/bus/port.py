@@ -104,6 +104,17 @@ class Consumer(ABC):
         """Continue at offset with the next poll. Raises FencedError if the partition is not assigned to this member."""
 
     @abstractmethod
+    def pause(self, partition: Partition) -> None:
+        """Deliver nothing more of the partition until `resume`; it stays this member's. Nothing if it is not.
+
+        What goes to another member and comes back is not paused.
+        """
+
+    @abstractmethod
+    def resume(self, partition: Partition) -> None:
+        """Deliver of the partition again, from where the last poll, or a seek since, left it."""
+
+    @abstractmethod
     def assignment(self) -> frozenset[Partition]:
         """Return the partitions this member holds, as far as it knows."""
 

@@ -123,9 +123,9 @@ async def _files(directory: DataDirectory, stack: AsyncExitStack, running: bool)
     # Late, as they bring SQLAlchemy and pydantic: a command that goes through the front needs neither.
     from oscar_events.bus.sqlite import SqliteBus
     from oscar_events.config import load_config
-    from oscar_events.ledger.store import Ledger
+    from oscar_events.ledger.sqlite import SqliteLedger
     from oscar_events.manager.laptop import laptop_control
 
-    ledger = await stack.enter_async_context(Ledger(directory.ledger_db))
+    ledger = await stack.enter_async_context(SqliteLedger(directory.ledger_db))
     bus = await stack.enter_async_context(SqliteBus(directory.log_db))
     return laptop_control(ledger, bus, directory, load_config(directory))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, func, select
 from oscar_events.bus.port import QUARANTINE
 from oscar_events.bus.sqlite import SCHEMA_VERSION, LogFacts
 from oscar_events.doctor.finding import Finding, error, ok, warning
-from oscar_events.ledger.store import Age, age
+from oscar_events.ledger.schema import Age, age
 from oscar_events.ledger.tables import (
     executions,
     gaps,

@@ -19,8 +19,9 @@ from oscar_events.doctor import databases, directory, machine, storage
 from oscar_events.doctor.finding import Finding, Level, error, ok, warning
 from oscar_events.errors import OscarEventsError
 from oscar_events.ledger import services
+from oscar_events.ledger.schema import Age, age
 from oscar_events.ledger.services import StoredService
-from oscar_events.ledger.store import Age, age, looked_into
+from oscar_events.ledger.sqlite import looked_into
 from oscar_events.manager.laptop import laptop_aliases
 from oscar_events.secrets import SecretStore
 

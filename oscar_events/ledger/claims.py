@@ -18,8 +18,8 @@ from oscar_events.event import StorageEvent
 from oscar_events.execution import State
 from oscar_events.identity import execution_id
 from oscar_events.ledger.moves import enqueue
+from oscar_events.ledger.port import now
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import PURGED, events, executions, gaps, positions
 from oscar_events.matching import Match
 

@@ -19,8 +19,8 @@ from oscar_events.execution import State
 from oscar_events.job import FailureClass, Outcome, Report
 from oscar_events.ledger import roles
 from oscar_events.ledger.moves import SERVICE_DELETED, enqueue, move
+from oscar_events.ledger.port import now
 from oscar_events.ledger.roles import SCHEDULER
-from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import attempts, executions, is_in_flight, is_live, queue, services
 from oscar_events.retry import GiveUp, next_try
 from oscar_events.service import RetrySettings

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, select
 from oscar_events.execution import State
 from oscar_events.ledger import roles
 from oscar_events.ledger.moves import move
+from oscar_events.ledger.port import now
 from oscar_events.ledger.roles import SCHEDULER
-from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import executions, queue
 from oscar_events.service.amounts import lasting
 

@@ -17,8 +17,8 @@ from oscar_events.errors import FencedError
 from oscar_events.execution import State
 from oscar_events.ledger import expiry, roles
 from oscar_events.ledger.moves import SERVICE_DELETED, enqueue, move
+from oscar_events.ledger.port import now
 from oscar_events.ledger.roles import SCHEDULER
-from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import attempts, events, executions, is_live, queue, services
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from oscar_events.bus.port import DEADLETTER, EXECUTIONS
 from oscar_events.execution import State
-from oscar_events.ledger.store import now
+from oscar_events.ledger.port import now
 from oscar_events.ledger.tables import outbox
 from oscar_events.record import Record
 

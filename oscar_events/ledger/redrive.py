@@ -22,8 +22,8 @@ from oscar_events.identity import execution_id
 from oscar_events.job import FailureClass
 from oscar_events.ledger.claims import insert_new
 from oscar_events.ledger.moves import enqueue
+from oscar_events.ledger.port import now
 from oscar_events.ledger.runs import find, run_rows, successor, view
-from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import PURGED, attempts, events, executions, is_dead_letter, services
 
 # What a dead letter shows of a script's output: about a screen. The whole of it is in `logs RUN`.

@@ -22,8 +22,8 @@ from oscar_events.errors import NotFoundError
 from oscar_events.ledger import claims, services
 from oscar_events.ledger.claims import Again, Sighting
 from oscar_events.ledger.moves import SERVICE_DELETED
+from oscar_events.ledger.port import now
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import now
 from oscar_events.ledger.tables import replay_positions, replays
 
 # 40 random bits: told apart among the replays of one ledger, and short enough to be typed.

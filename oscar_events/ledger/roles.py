@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from oscar_events.errors import FencedError
-from oscar_events.ledger.store import now
+from oscar_events.ledger.port import now
 from oscar_events.ledger.tables import roles
 
 SCHEDULER = "scheduler"

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from oscar_events.errors import NotFoundError, ServiceError
-from oscar_events.ledger.store import now
+from oscar_events.ledger.port import now
 from oscar_events.ledger.tables import executions, inputs, instance, is_live, revisions, services
 from oscar_events.matching import ActiveService, Aliases, MatchIndex, find_loop
 from oscar_events.secrets import places, referred

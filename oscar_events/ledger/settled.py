@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from oscar_events.ledger.store import now
+from oscar_events.ledger.port import now
 from oscar_events.ledger.tables import quarantine_settled
 
 

@@ -114,6 +114,7 @@ events = Table(
     Column("modified_ns", BigInteger),
     Column("recorded_at", BigInteger, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
+    Column("etag", String),
 )
 Index("events_id", events.c.id)
 # Down to the time, so that a file written a thousand times is not looked through at every claim.
@@ -131,7 +132,8 @@ Index(
 # revision: of the service, fixed with the first lease. input: which of the service's inputs matched; -1: none, the
 # event's route named the service. redrive_of: the dead execution this one is sent again for. replay: the replay that
 # made it, if that was to make new executions. purged_at: when somebody gave the dead letter up; its details are gone.
-# event_key: the row of the event that it was claimed by; event_id: what people and the id are told.
+# event_key: the row of the event that it was claimed by; event_id: what people and the id are told. emptied_at: when
+# retention made it a tombstone: a row that says only that this run was, so that its event is not taken for new.
 executions = Table(
     "executions",
     metadata,
@@ -159,9 +161,15 @@ executions = Table(
     Column("redrive_of", String),
     Column("replay", String),
     Column("purged_at", BigInteger),
+    Column("emptied_at", BigInteger),
 )
 Index("executions_page", executions.c.created_at, executions.c.id)
 Index("executions_event", executions.c.event_id)
+Index("executions_of_event", executions.c.event_key)
+_is_whole = executions.c.ended_at.is_not(None) & executions.c.emptied_at.is_(None)
+Index("executions_whole", executions.c.ended_at, sqlite_where=_is_whole, postgresql_where=_is_whole)
+_is_tombstone = executions.c.emptied_at.is_not(None)
+Index("executions_tombstone", executions.c.ended_at, sqlite_where=_is_tombstone, postgresql_where=_is_tombstone)
 Index("executions_object", executions.c.bucket, executions.c.subject, executions.c.created_at)
 _is_redrive = executions.c.redrive_of.is_not(None)
 Index("executions_redrive", executions.c.redrive_of, sqlite_where=_is_redrive, postgresql_where=_is_redrive)
@@ -202,7 +210,8 @@ Index(
     postgresql_where=is_listed_by_state,
 )
 
-# token: of the present lease; every update of a leased attempt compares it. log: head and tail of the script's output.
+# token: of the present lease; every update of a leased attempt compares it. host: where its processes are, for backends
+# that run them on the dispatcher's own. log: head and tail of the script's output.
 attempts = Table(
     "attempts",
     metadata,
@@ -221,6 +230,7 @@ attempts = Table(
     Column("reason", Text),
     Column("exit_code", Integer),
     Column("log", LargeBinary),
+    Column("host", String),
 )
 
 # What waits: small, so that leasing is fast however many executions there are.

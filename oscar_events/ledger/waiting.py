@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 from oscar_events.codec import iso
 from oscar_events.execution import State
 from oscar_events.ledger import services
-from oscar_events.ledger.store import now
+from oscar_events.ledger.port import now
 from oscar_events.ledger.tables import executions, is_in_flight, queue
 from oscar_events.ledger.tables import services as services_table
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from oscar_events.event import DEFAULT_TENANT
 from oscar_events.fdl import read_service
 from oscar_events.ledger import services
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.manager.buckets import Buckets
 from oscar_events.secrets import SecretStore, concealed, speaks_of_secrets
 from oscar_events.service import Service, ignored_here

@@ -19,8 +19,8 @@ from oscar_events.errors import ConfigurationError, NotFoundError, ServiceError
 from oscar_events.event import DEFAULT_TENANT
 from oscar_events.execution import State
 from oscar_events.ledger import ends, runs, services, waiting
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.services import StoredService
-from oscar_events.ledger.store import Ledger
 from oscar_events.manager.applying import Applying
 from oscar_events.manager.buckets import Buckets
 from oscar_events.manager.deadletters import DeadLetters

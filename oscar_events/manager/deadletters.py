@@ -16,8 +16,8 @@ from oscar_events.codec import decode, iso
 from oscar_events.errors import ConfigurationError, EventError
 from oscar_events.job import FailureClass
 from oscar_events.ledger import redrive, runs
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.redrive import Filters
-from oscar_events.ledger.store import Ledger
 from oscar_events.paths import printable
 
 # What one request may send or purge: one transaction of some tens of milliseconds.

@@ -18,7 +18,7 @@ from oscar_events import metrics
 from oscar_events.bus.port import EVENTS, QUARANTINE, Bus
 from oscar_events.errors import UnavailableError
 from oscar_events.ledger.claims import stored_positions
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.tables import executions, is_dead_letter, quarantine_settled, queue
 
 _GAUGES = (metrics.queued, metrics.dead_letters, metrics.lag, metrics.quarantined)

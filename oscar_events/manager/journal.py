@@ -22,8 +22,8 @@ from oscar_events.errors import ConfigurationError, EventError
 from oscar_events.event import DEFAULT_TENANT, StorageEvent
 from oscar_events.identity import message_source, object_source, partition_key
 from oscar_events.ledger import claims, objects, settled
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.services import Catalogue, StoredService
-from oscar_events.ledger.store import Ledger
 from oscar_events.manager import event_log
 from oscar_events.manager.event_log import Filters
 from oscar_events.manager.local_objects import LocalObjects

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from oscar_events.bus.port import Bus
 from oscar_events.config import PlatformConfig, load_config
 from oscar_events.datadir import LOCAL_PROVIDER, DataDirectory
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.manager.buckets import LaptopBuckets
 from oscar_events.manager.control import Control, nobody_runs
 from oscar_events.manager.local_objects import LocalObjects

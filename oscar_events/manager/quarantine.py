@@ -20,9 +20,9 @@ from oscar_events.bus.port import EVENTS, QUARANTINE, Bus, Delivery
 from oscar_events.config import PlatformConfig
 from oscar_events.errors import ConfigurationError, EventError
 from oscar_events.ledger import settled
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.redrive import Verdict
 from oscar_events.ledger.settled import How
-from oscar_events.ledger.store import Ledger
 from oscar_events.log import logger
 from oscar_events.manager.quarantine_log import Bound, QuarantineLog, facts, record_id
 from oscar_events.notifications.port import FOLDER_SOURCE, Notification

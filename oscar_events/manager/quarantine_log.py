@@ -16,8 +16,8 @@ from oscar_events.bus.port import QUARANTINE, Bus, Delivery, OffsetGoneError, Pa
 from oscar_events.codec import iso
 from oscar_events.errors import ConfigurationError, EventError, NotFoundError
 from oscar_events.ledger import settled
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.settled import How
-from oscar_events.ledger.store import Ledger
 from oscar_events.quarantine import refused_in
 
 # Records may have 350 KiB each: with four partitions, these are 22 MiB at the very worst.

@@ -24,9 +24,9 @@ from oscar_events.errors import ConfigurationError, ConflictError, EventError
 from oscar_events.event import DEFAULT_TENANT
 from oscar_events.ledger import claims, replays, services
 from oscar_events.ledger.claims import Again, Sighting
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.replays import Replay, Wish
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger
 from oscar_events.log import logger
 from oscar_events.manager.log_extent import LogExtent, extent, positions, reached, within
 from oscar_events.matching import Aliases

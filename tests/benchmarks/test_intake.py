@@ -17,7 +17,7 @@ from oscar_events import codec
 from oscar_events.ledger import claims, tables
 from oscar_events.ledger.claims import Sighting
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.service import Service
 from tests.benchmarks import figures
 from tests.contracts.ledger.making import file_event
@@ -65,7 +65,7 @@ async def intake(directory: Path, strangers: int) -> AsyncIterator[Callable[[], 
     """Yield what measures one round: the rate of events that each start one of MATCHING services."""
     directory.mkdir()
     names = itertools.count()
-    async with Ledger(directory / "ledger.db") as ledger:
+    async with SqliteLedger(directory / "ledger.db") as ledger:
         await ledger.write(lambda c: stored(c, range(MATCHING), "pics"))
         await ledger.write(lambda c: stored(c, range(MATCHING, MATCHING + strangers), "pics"))
         catalogue = Catalogue()

@@ -17,7 +17,7 @@ from oscar_dispatcher.settings import DispatcherSettings, cores
 from oscar_events.bus.sqlite import SqliteBus
 from oscar_events.ledger import claims, services
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.ledger.tables import executions
 from tests.benchmarks import figures
 from tests.benchmarks.baselines.spawn_loop import spawn_one_after_another
@@ -41,7 +41,7 @@ async def claimed(directory: Path) -> None:
         key = f"in/{path.name}".encode()
         event = file_event(key, inode=status.st_ino, size=status.st_size, mtime_ns=status.st_mtime_ns)
         seen.append(sighting(event))
-    async with Ledger(directory / "ledger.db") as ledger:
+    async with SqliteLedger(directory / "ledger.db") as ledger:
         await ledger.write(lambda c: services.apply(c, "default", service(), datetime.now(UTC)))
         await ledger.write(lambda c: claims.claim(c, Catalogue(), seen))
 
@@ -54,7 +54,7 @@ def succeeded(connection: Connection) -> int:
 async def claimed_to_succeeded(directory: Path, concurrency: int) -> float:
     """Return the seconds until all that is claimed has succeeded in the ledger, so many running at a time."""
     async with (
-        Ledger(directory / "ledger.db") as ledger,
+        SqliteLedger(directory / "ledger.db") as ledger,
         SqliteBus(directory / "log.db") as bus,
         ProcessBackend(directory / "jobs", concurrency) as backend,
     ):

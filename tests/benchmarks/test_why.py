@@ -24,7 +24,7 @@ from oscar_events.bus.sqlite import SqliteBus
 from oscar_events.cli.client import FrontClient
 from oscar_events.config import PlatformConfig
 from oscar_events.datadir import DataDirectory, Up
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.manager.app import front
 from oscar_events.manager.control import Control
 from oscar_events.manager.laptop import laptop_control
@@ -101,7 +101,7 @@ def fill(path: Path, count: int, uid: str) -> None:
 async def scene(path: Path, count: int) -> AsyncIterator[Scene]:
     directory = DataDirectory(path)
     directory.create()
-    async with Ledger(directory.ledger_db) as ledger, SqliteBus(directory.log_db) as bus:
+    async with SqliteLedger(directory.ledger_db) as ledger, SqliteBus(directory.log_db) as bus:
         control = laptop_control(ledger, bus, directory, PlatformConfig(), is_running=True)
         documents: list[dict[str, Any]] = [
             {

@@ -304,6 +304,20 @@ class BusContract:
             await consumer.seek(partition, start + 3)
             assert numbers(await take(consumer, 7)) == [3, 4, 5, 6, 7, 8, 9]
 
+    async def test_a_paused_partition_waits_while_the_others_go_on_and_loses_nothing(self, bus: Bus) -> None:
+        async with bus.consumer([EVENTS], "readers") as consumer:
+            await share(await bus.partitions(EVENTS), consumer)
+            places = await bus.publish(EVENTS, numbered(range(40)))
+            paused = places[0][0]
+            consumer.pause(paused)
+            theirs = [n for n, (partition, _) in enumerate(places) if partition != paused]
+            assert sorted(numbers(await take(consumer, len(theirs)))) == theirs
+            assert not (await consumer.poll(max_records=10, max_wait=SHORT)).deliveries
+            assert paused in consumer.assignment()
+            consumer.resume(paused)
+            mine = [n for n, (partition, _) in enumerate(places) if partition == paused]
+            assert numbers(await take(consumer, len(mine))) == mine
+
     async def test_offset_at_finds_the_first_record_not_older(self, bus: Bus) -> None:
         records = [Record(b"k", b"", NOW_MS + shift) for shift in (0, 100, 100, 300)]
         [(partition, start), *_] = await bus.publish(EVENTS, records)

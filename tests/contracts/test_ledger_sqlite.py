@@ -18,7 +18,7 @@ from oscar_events.errors import ConfigurationError, LedgerError
 from oscar_events.ledger import ends, expiry, leases, redrive, replays, roles, runs
 from oscar_events.ledger.redrive import Filters
 from oscar_events.ledger.roles import SCHEDULER
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.ledger.tables import metadata
 from oscar_events.manager import gauges
 from tests.contracts.ledger.again import DeadLettersContract, MessagesContract, ReplaysContract, SettledContract
@@ -30,7 +30,7 @@ from tests.contracts.ledger.running import CancelsContract, EndsContract, Leases
 
 @pytest.fixture
 async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         yield Life(ledger)
 
 
@@ -83,7 +83,7 @@ class TestSettled(SettledContract):
 
 
 async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         assert await ledger.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata)) == []
 
 
@@ -115,7 +115,7 @@ async def test_what_is_asked_again_and_again_does_not_read_the_runs_that_ended(
         statement, parameters = asked[-1]
         return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
 
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         assert f" INDEX {index}" in await ledger.write(plan)
 
 
@@ -125,7 +125,7 @@ async def test_a_full_disk_is_waited_out_and_a_wrong_statement_is_not(tmp_path: 
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         connection.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(1000000)")
 
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         with pytest.raises(LedgerError, match="full"):
             await ledger.write(fill)
         with pytest.raises(OperationalError, match="no such table"):
@@ -133,15 +133,15 @@ async def test_a_full_disk_is_waited_out_and_a_wrong_statement_is_not(tmp_path: 
 
 
 async def test_a_ledger_keeps_its_name_when_it_is_opened_again(tmp_path: Path) -> None:
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         first = ledger.instance
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         assert ledger.instance == first
 
 
 async def test_a_ledger_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         await ledger.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     with pytest.raises(ConfigurationError, match=r"newer oscar-events.*install the newer version"):
-        async with Ledger(tmp_path / "ledger.db"):
+        async with SqliteLedger(tmp_path / "ledger.db"):
             pass

@@ -1,7 +1,7 @@
 """Alembic's entry: run the migrations on the connection it was handed.
 
 In:  `config.attributes["connection"]`. Out: tables at the wanted revision.
-Not here: when (store.py, at opening), the migrations themselves (versions/).
+Not here: when (schema.py), the migrations themselves (versions/).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from oscar_events.bus.port import EVENTS, Bus
 from oscar_events.bus.sqlite import SqliteBus
 from oscar_events.config import load_config
 from oscar_events.datadir import DataDirectory
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.manager.app import front
 from oscar_events.manager.laptop import laptop_control
 from oscar_events.record import Record
@@ -43,7 +43,7 @@ async def serve(directory: DataDirectory) -> None:
     """Serve both until the standard input ends."""
     directory.create()
     config = load_config(directory)
-    async with Ledger(directory.ledger_db) as ledger, SqliteBus(directory.log_db) as bus:
+    async with SqliteLedger(directory.ledger_db) as ledger, SqliteBus(directory.log_db) as bus:
         webhook = Webhook(bus, ConfiguredSources(directory, config))
         control = laptop_control(ledger, bus, directory, config)
         apps = [front(control, "token of the front", dict, webhook.routes()), bare(bus)]

@@ -17,9 +17,9 @@ from oscar_events.ledger import claims, ends, leases, roles, services
 from oscar_events.ledger.claims import Position, Sighting
 from oscar_events.ledger.ends import AttemptEnd
 from oscar_events.ledger.leases import Leased
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger
 from oscar_events.ledger.tables import executions
 from oscar_events.service import RetrySettings, Service
 

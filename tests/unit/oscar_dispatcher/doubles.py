@@ -18,7 +18,8 @@ from oscar_dispatcher.jobs import Site
 from oscar_events.bus.memory import MemoryBus
 from oscar_events.errors import LedgerError
 from oscar_events.job import Job
-from oscar_events.ledger.store import Ledger, Unit
+from oscar_events.ledger.port import Ledger, Unit
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.record import Record
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ SITE = Site(
 )
 
 
-class MortalLedger(Ledger):
+class MortalLedger(SqliteLedger):
     """A ledger that is away for the next `failures` units. refused: how many it has turned away."""
 
     def __init__(self, path: Path) -> None:

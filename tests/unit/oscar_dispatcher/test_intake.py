@@ -17,8 +17,8 @@ from oscar_events.bus.port import EVENTS, QUARANTINE, Partition
 from oscar_events.errors import BusError
 from oscar_events.event import StorageEvent
 from oscar_events.ledger.claims import Position
+from oscar_events.ledger.port import Unit
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Unit
 from oscar_events.ledger.tables import executions, gaps
 from oscar_events.record import Record
 from tests.contracts.ledger.making import Life, file_event, service

@@ -18,9 +18,9 @@ from oscar_dispatcher.settings import DispatcherSettings
 from oscar_events import metrics
 from oscar_events.execution import State
 from oscar_events.ledger import claims, leases, roles
+from oscar_events.ledger.port import Unit
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Unit
 from oscar_events.ledger.tables import attempts, executions, queue
 from oscar_events.ledger.tables import roles as roles_table
 from tests.contracts.ledger.making import Life, file_event, service, sighting

@@ -8,7 +8,7 @@ from pathlib import Path
 from oscar_events.bus.memory import MemoryBus
 from oscar_events.ledger import services
 from oscar_events.ledger.claims import Sighting, claim
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_ingest.app import Ingest, IngestSettings
 from oscar_ingest.catalogue import LedgerCatalogue
 from oscar_ingest.folder_record import File, folder_event
@@ -19,7 +19,7 @@ SINCE = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 async def test_services_come_with_the_time_of_each_input(tmp_path: Path) -> None:
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         applied = await ledger.write(lambda connection: services.apply(connection, "default", SERVICE, SINCE))
         (found,) = await LedgerCatalogue(ledger).reconciled_inputs()
     assert (found.service.uid, found.service.service, found.since) == (applied.uid, SERVICE, (SINCE,))
@@ -31,7 +31,7 @@ async def test_what_has_an_execution_is_not_published_again(tmp_path: Path) -> N
     for name in ("done", "new"):
         (bucket / name).write_bytes(b"x")
     done = folder_event(File.from_stat("pics", b"done", (bucket / "done").lstat()), "close_write", SINCE)
-    async with Ledger(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         await ledger.write(lambda connection: services.apply(connection, "default", SERVICE, ALWAYS))
         catalogue = services.Catalogue()
         await ledger.write(lambda connection: claim(connection, catalogue, [Sighting(done, b"{}")]))

@@ -29,7 +29,7 @@ from oscar_events.doctor.examination import FrontAnswer, examine
 from oscar_events.doctor.finding import Finding, Level
 from oscar_events.holder import LOCK_NAME
 from oscar_events.ledger import claims, services, tables
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.manager.laptop import laptop_control
 from oscar_events.quarantine import quarantine_record
 from oscar_events.service import Service
@@ -47,7 +47,7 @@ class Patient:
         return [one for one in await examine(self.directory, front) if one.level is not Level.OK]
 
     async def write(self, unit: Callable[[Connection], Any]) -> Any:
-        async with Ledger(self.directory.ledger_db) as ledger:
+        async with SqliteLedger(self.directory.ledger_db) as ledger:
             return await ledger.write(unit)
 
 
@@ -65,7 +65,7 @@ async def patient(tmp_path: Path) -> Patient:
     directory = DataDirectory(tmp_path / "data")
     async with (
         directory.lock(),
-        Ledger(directory.ledger_db) as ledger,
+        SqliteLedger(directory.ledger_db) as ledger,
         SqliteBus(directory.log_db) as bus,
     ):
         await laptop_control(ledger, bus, directory, PlatformConfig()).apply([BLUR])
@@ -232,7 +232,7 @@ def _overwritten(path: Path) -> tuple[Callable[[], object], Callable[[], object]
 async def test_the_commands_that_mend_work_as_they_are_printed_also_with_odd_names(tmp_path: Path) -> None:
     directory = DataDirectory(tmp_path / "my $data")
     place = {"storage_provider": "local", "path": "pics/my $folder"}
-    async with directory.lock(), Ledger(directory.ledger_db) as ledger, SqliteBus(directory.log_db) as bus:
+    async with directory.lock(), SqliteLedger(directory.ledger_db) as ledger, SqliteBus(directory.log_db) as bus:
         await laptop_control(ledger, bus, directory, PlatformConfig()).apply([{**BLUR, "input": [place]}])
     patient = Patient(directory)
     shutil.rmtree(directory.buckets / place["path"])
@@ -328,7 +328,7 @@ async def test_a_database_too_large_to_be_read_in_time_is_no_error(patient: Pati
 
 
 async def test_dead_letters_wait_for_somebody_until_they_are_purged(patient: Patient) -> None:
-    async with Ledger(patient.directory.ledger_db) as ledger:
+    async with SqliteLedger(patient.directory.ledger_db) as ledger:
         await drop(ledger, "in/a.png")
         uid = await ledger.read(lambda connection: services.uid_of(connection, "default", "blur"))
         await finish(ledger, *await begin(ledger, uid), exit_code=1)

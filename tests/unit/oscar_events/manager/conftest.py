@@ -14,7 +14,8 @@ import uvicorn
 from oscar_events.bus.memory import MemoryBus
 from oscar_events.config import PlatformConfig
 from oscar_events.datadir import DataDirectory, Up
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.manager.app import front
 from oscar_events.manager.control import Control
 from oscar_events.manager.laptop import laptop_control
@@ -29,7 +30,7 @@ def directory(tmp_path: Path) -> DataDirectory:
 
 @pytest.fixture
 async def ledger(directory: DataDirectory) -> AsyncIterator[Ledger]:
-    async with Ledger(directory.ledger_db) as ledger:
+    async with SqliteLedger(directory.ledger_db) as ledger:
         yield ledger
 
 

@@ -12,8 +12,8 @@ from oscar_events.job import FailureClass, Outcome, OutputObject, Report
 from oscar_events.ledger import claims, ends, leases, roles
 from oscar_events.ledger.claims import Sighting
 from oscar_events.ledger.leases import Leased
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.store import Ledger
 from oscar_events.service import RetrySettings
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -26,7 +26,7 @@ from oscar_events.errors import (
     OscarEventsError,
     UnavailableError,
 )
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.manager.app import MAX_BODY_BYTES, front
 from oscar_events.manager.control import Control
 from oscar_events.manager.routes.parameters import MAX_PAGE

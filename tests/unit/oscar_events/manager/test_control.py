@@ -9,7 +9,7 @@ import pytest
 from oscar_events.datadir import DataDirectory
 from oscar_events.errors import ConfigurationError, ConflictError, NotFoundError, ServiceError
 from oscar_events.ledger import services
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.manager.control import Control
 from tests.unit.oscar_events.manager.runs_in_ledger import begin, drop, finish
 

@@ -11,7 +11,7 @@ from oscar_events.cli.again import DeadLetters
 from oscar_events.cli.client import FrontClient
 from oscar_events.datadir import Up
 from oscar_events.errors import ConfigurationError, NotFoundError
-from oscar_events.ledger.store import Ledger
+from oscar_events.ledger.port import Ledger
 from oscar_events.manager.control import Control
 from oscar_events.manager.deadletters import MAX_STEP
 from tests.unit.oscar_events.manager.runs_in_ledger import begin, drop, finish
