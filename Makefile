@@ -1,4 +1,4 @@
-# The only words for working here: demo, up, test, check, bench, chaos, lock, clean.
+# The only words for working here: demo, up, servers, test, check, bench, chaos, lock, clean.
 # Needs Python >= 3.11 and make; everything else is installed into .venv, at the versions and hashes of the lock files.
 
 .DELETE_ON_ERROR:
@@ -9,12 +9,17 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-input
 PACKAGES := oscar_events ingest/oscar_ingest dispatcher/oscar_dispatcher supervisor/oscar_supervisor
 
-.PHONY: demo up test check bench chaos lock clean
+.PHONY: demo up servers test check bench chaos lock clean
 demo: .venv/base
 	@$(BIN)/oscar-events demo $(ARGS)
 
 up: .venv/base
 	@$(BIN)/oscar-events up $(ARGS)
+
+# A broker, a database and a store to try a cluster with, and a config.yaml that names them: make servers DIR=~/cluster
+servers: .venv/dev
+	@test -n "$(DIR)" || { echo "name a directory to be made: make servers DIR=~/cluster" >&2; exit 2; }
+	@$(BIN)/python -m tests.testbed $(DIR)
 
 test: .venv/dev
 	$(BIN)/python -m pytest -m "not benchmark and not long_chaos" $(ARGS)
@@ -29,8 +34,10 @@ check: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks $(ARGS)
 
+# Of a laptop's platform, then of a cluster's: N uploads, troubles decided by SEED; its last line is the verdict.
 chaos: .venv/dev
 	$(BIN)/python -m pytest -m long_chaos -s tests/chaos $(ARGS)
+	$(BIN)/python -m tests.chaos.cluster.long $(if $(N),--events $(N)) $(if $(SEED),--seed $(SEED))
 
 # Writes both lock files anew; needs uv (pip install uv).
 lock:

@@ -56,6 +56,7 @@ class _Native(msgspec.Struct, omit_defaults=True):
 
 class _Origin(msgspec.Struct, omit_defaults=True):
     adapter: str = ""
+    byetag: bool = False
 
 
 class _Raw(msgspec.Struct):
@@ -137,7 +138,7 @@ def encode(event: StorageEvent) -> Record:
                 modifiedns=event.modified_ns,
             ),
             native=_Native(event.native_name),
-            origin=_Origin(event.adapter),
+            origin=_Origin(event.adapter, event.by_etag),
             services=list(event.service_uids),
             raw=_encode_raw(event.raw),
         ),
@@ -186,6 +187,7 @@ def decode(value: bytes) -> StorageEvent:
         tenant=envelope.tenant,
         service=envelope.service,
         service_uids=tuple(data.services),
+        by_etag=data.origin.byetag,
         hop_count=envelope.hopcount,
         native_name=data.native.name,
         adapter=data.origin.adapter,

@@ -39,16 +39,20 @@ class Up(msgspec.Struct, frozen=True):
 
 
 class DataDirectory:
-    """A directory that belongs to one platform. Nothing is created or opened before `lock`."""
+    """A directory that belongs to one platform. Nothing is created or opened before `lock`.
 
-    def __init__(self, path: Path) -> None:
+    config: where its configuration is, if that is no file in it.
+    """
+
+    def __init__(self, path: Path, config: Path | None = None) -> None:
         self.path = Path(os.path.abspath(path))  # workers and scripts run elsewhere
         self.log_db = self.path / "log.db"
         self.ledger_db = self.path / "ledger.db"
         self.buckets = self.path / "buckets"
         self.jobs = self.path / "jobs"
         self.staging = self.path / "staging"
-        self.config = self.path / "config.yaml"
+        self.config_is_named = config is not None
+        self.config = self.path / "config.yaml" if config is None else Path(os.path.abspath(config))
         self.secrets = self.path / "secrets"
         self._up = self.path / "up.json"
         self.lock_file = self.path / "lock"
@@ -65,6 +69,17 @@ class DataDirectory:
         except OSError as error:
             raise _unusable(self.path, error) from error
         refuse_network_file_system(self.path)
+
+    def create_for_jobs(self) -> None:
+        """Make the directory and that of jobs, as far as they are missing; several processes may, and none locks it.
+
+        Raises as `create`: the locks of attempts need a local disk as well.
+        """
+        try:
+            self.jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        refuse_network_file_system(self.jobs)
 
     def exists(self) -> bool:
         """Return whether anybody ever held it: any other directory is not ours to write to unasked."""

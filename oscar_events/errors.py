@@ -14,7 +14,8 @@ OscarEventsError
 ├── UnavailableError             somebody else is away or busy: try again; exit code 5
 │   ├── BusError                 the log of events did not acknowledge
 │   ├── LedgerError              the database did not commit, or did not say so
-│   └── InUseError               another process holds the data directory
+│   ├── InUseError               another process holds the data directory
+│   └── NotYetError              it will be there once something has ended
 └── FencedError                  this process no longer holds what it is writing under (partition, role, lease)
 """
 
@@ -76,6 +77,10 @@ class LedgerError(UnavailableError):
 
 class InUseError(UnavailableError):
     """Another process holds the data directory or file."""
+
+
+class NotYetError(UnavailableError):
+    """What is asked for will be there once something that runs has ended. The message says what."""
 
 
 class FencedError(OscarEventsError):

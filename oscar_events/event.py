@@ -65,6 +65,8 @@ class StorageEvent:
     file_id, modified_ns: inode and modification time of a file in a folder, part of its identity (design §3.2).
     tenant, service: decided by the ingest route, never by the event's body.
     service_uids: not empty when a reconciler, backfill or replay names whom the event is for (design §3.9).
+    by_etag: the id was made from a listing that lacks what the store's notifications tell versions apart by, so the
+        claim also asks for the content's etag (design §3.9).
     hop_count: how many runs made the object, one out of the other; 0 = none of ours did.
     adapter: the source it came in by, as configured.
 
@@ -95,6 +97,7 @@ class StorageEvent:
     tenant: str = DEFAULT_TENANT
     service: str | None = None
     service_uids: tuple[str, ...] = ()
+    by_etag: bool = False
     hop_count: int = 0
     native_name: str | None = None
     adapter: str = ""

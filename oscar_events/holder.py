@@ -17,6 +17,8 @@ import msgspec
 # The variable that marks every process of an execution; whoever fences searches /proc for it.
 EXECUTION_VARIABLE = "OSCAR_EVENTS_EXECUTION"
 LOCK_NAME = "lock"
+# Beside the executions' directories: which host they belong to (oscar_dispatcher/backends/host.py).
+HOST_NAME = ".host"
 LOG_NAME = "log"
 # Beside the executions' directories: what a worker keeps for its next attempt; its process id follows.
 SPARE_PREFIX = ".spare-"
@@ -39,11 +41,13 @@ class Holder(msgspec.Struct, frozen=True):
     """The worker that took the lock and, once it runs, the script, whose pid is that of its process group.
 
     boot: none of them exists after a restart of the machine, whatever has their numbers then.
+    attempt: of the execution; 0 is that of a version that did not write it.
     """
 
     boot: str
     worker: Process
     script: Process | None = None
+    attempt: int = 0
 
 
 def encode_holder(holder: Holder) -> bytes:

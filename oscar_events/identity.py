@@ -11,11 +11,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote_plus
 
 # 16 bytes of SHA-256 give 26 characters of base32, 128 bits: no two of 10^15 events share an id by chance.
 _EVENT_ID_BYTES = 16
 EXECUTION_ID_LENGTH = 26
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Types of providers whose objects lie in no S3-like bucket, with the scheme of their URIs; all others speak S3.
 _SCHEMES = {"local": "folder", "onedata": "onedata", "webdav": "webdav", "dcache": "dcache", "rucio": "rucio"}
 
@@ -44,6 +46,17 @@ def s3_event_id(provider: str, bucket: str, key: bytes, version: str, action: st
     versionId and "null" (versioning suspended) are no version; the caller has replaced them (design §3.2).
     """
     return event_id("s3", provider, bucket, key, version, action)
+
+
+def object_version(version_id: str | None, modified: datetime) -> str:
+    """Return what stands for the version of an object in the id of its event, from what a listing tells of it.
+
+    version_id: none, empty and "null" (written before versioning, or while it is suspended) are no version: then the
+    time of modification in ms counts, which MinIO tells in events and in listings alike (seen on a real server).
+    """
+    if version_id and version_id != "null":
+        return version_id
+    return str((modified - _EPOCH) // timedelta(milliseconds=1))
 
 
 def folder_event_id(provider: str, bucket: str, key: bytes, inode: int, size: int, mtime_ns: int) -> str:

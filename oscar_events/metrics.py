@@ -28,6 +28,16 @@ start_delay = Histogram(
     buckets=_START_DELAYS_S,
 )
 alarms = Counter("oscar_events_alarms", "What should never happen, and did", ["kind"])
+partitions_paused = Gauge(
+    "oscar_events_partitions_paused", "Partitions whose next record can be neither taken in nor kept in quarantine"
+)
+role_held = Gauge("oscar_events_role_held", "1 while this process holds the role", ["role"])
+# Below 10 ms a sleep is as late on an idle machine; above 1 s health is no longer answered in time.
+event_loop_lag = Histogram(
+    "oscar_events_event_loop_lag_seconds",
+    "How late the process came back from a short sleep: what it did meanwhile kept everything else waiting",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 10),
+)
 
 # Sources over HTTP. outcome: accepted, ignored or quarantined, per record of a notification; status: of the answer.
 source_records = Counter("oscar_events_source_records", "Records of acknowledged notifications", ["source", "outcome"])
@@ -35,6 +45,13 @@ source_requests = Counter("oscar_events_source_requests", "Requests to a source"
 
 # Asked of ledger and bus at each scrape; NaN when these could not be asked.
 lag = Gauge("oscar_events_lag", "Events on the bus that intake has not put in the ledger yet")
+oldest_unread = Gauge(
+    "oscar_events_oldest_unread_seconds", "Age of the oldest event that intake has not put in the ledger yet, or 0"
+)
+oldest_ready = Gauge(
+    "oscar_events_oldest_ready_seconds", "How long the run that waits longest could have been started already, or 0"
+)
 queued = Gauge("oscar_events_queue_length", "Executions that wait for room or for their next attempt")
 dead_letters = Gauge("oscar_events_dead_letters", "Executions given up on, neither sent again nor purged")
 quarantined = Gauge("oscar_events_quarantine_records", "Records in quarantine, neither redriven nor purged")
+executions_forgotten = Counter("oscar_events_executions_forgotten", "Tombstones whose time in the ledger was over")

@@ -12,6 +12,7 @@ reference, so nothing has changed; another value is another revision, and a run 
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import json
@@ -19,8 +20,9 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from oscar_events.errors import ConfigurationError, ServiceError, UnavailableError
 
@@ -41,6 +43,7 @@ _KEPT = frozenset({"", HIDDEN})
 
 _REFERENCE = "$secret"
 _KEY_FILE = ".key"
+_LOCK_FILE = ".lock"
 _KEY_BYTES = 32
 # 130 bits of a keyed hash: nobody finds a second value, and nobody without the key can try values out.
 _ID_CHARACTERS = 26
@@ -182,9 +185,7 @@ class SecretStore:
     def put(self, value: str) -> str:
         """Keep a value; durable on return. Return its id. Raises ConfigurationError if it cannot be written."""
         try:
-            if not self._directory.is_dir():
-                self._directory.mkdir(mode=0o700)
-                _sync(self._directory.parent)
+            self._make_directory()
             identity = self._identity(value)
             if not (self._directory / identity).exists():
                 self._write(identity, value.encode())
@@ -193,6 +194,27 @@ class SecretStore:
                 f"cannot keep a secret in {self._directory}: {error.strerror}; make room or mend its permissions"
             ) from error
         return identity
+
+    def hold(self) -> IO[str]:
+        """Keep other processes from changing what is kept, until the file is closed; wait for them before.
+
+        Whoever puts a value holds it until something refers to that: otherwise another one takes it for unneeded.
+        Raises ConfigurationError if it cannot be written.
+        """
+        try:
+            self._make_directory()
+            path = self._directory / _LOCK_FILE
+            file = open(path, "w", opener=partial(os.open, mode=0o600))  # noqa: SIM115 - the caller closes it
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot keep secrets in {self._directory}: {error.strerror}; make room or mend its permissions"
+            ) from error
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return file
+
+    def exists(self) -> bool:
+        """Return whether anything was ever kept."""
+        return self._directory.is_dir()
 
     def get(self, identity: str) -> str:
         """Return the value of an id. Raises SecretMissingError, SecretUnavailableError."""
@@ -211,10 +233,15 @@ class SecretStore:
         """Remove the values nothing refers to any more; return how many went."""
         if not self._directory.is_dir():
             return 0
-        gone = [file for file in self._directory.iterdir() if file.name not in identities | {_KEY_FILE}]
+        gone = [file for file in self._directory.iterdir() if file.name not in identities | {_KEY_FILE, _LOCK_FILE}]
         for file in gone:
             file.unlink(missing_ok=True)
         return len(gone)
+
+    def _make_directory(self) -> None:
+        if not self._directory.is_dir():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync(self._directory.parent)
 
     def _identity(self, value: str) -> str:
         digest = hmac.digest(self._key(), value.encode(), hashlib.sha256)

@@ -18,7 +18,7 @@ from hypothesis import settings
 settings.register_profile("oscar-events", deadline=None)
 settings.load_profile("oscar-events")
 
-pytest_plugins = ["tests.testbed.fixtures"]
+pytest_plugins = ["tests.testbed.fixtures", "tests.testbed.ledgers"]
 
 
 @pytest.hookimpl(tryfirst=True)

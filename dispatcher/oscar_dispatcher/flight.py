@@ -72,6 +72,10 @@ class Flight:
         """Return how many more may run, over all services."""
         return concurrency - len(self._attempts)
 
+    def known(self) -> frozenset[str]:
+        """Return every execution there is an attempt of, those too whose landing is being written down."""
+        return frozenset((*self._attempts, *self._landing))
+
     def by_service(self) -> dict[str, int]:
         """Return how many run, by service uid."""
         return dict(self._by_service)

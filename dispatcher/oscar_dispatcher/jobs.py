@@ -3,14 +3,17 @@
 In:  the lease, the service at its revision, the event, how to look a secret up. Out: a `Job`, complete.
 Not here: sending it (backends/), reading service or event from the ledger (schedule.py).
 
-Pure but for `reveal`: the same lease gives the same document, so that a submit whose answer was lost can be repeated.
+Pure but for looking secrets up: the same lease gives the same document, so that a submit whose answer was lost can be
+repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from oscar_dispatcher.storage_settings import settings_of
 from oscar_events.codec import attributes, iso
@@ -39,18 +42,11 @@ class Site:
     reveal: Reveal
 
 
-def unrevealed(identity: str) -> str:
-    """Stand in for a secret in the document that is hashed: the hash is without values (design §3.6)."""
-    return identity
-
-
-def build_job(leased: Leased, service: Service, event: StorageEvent, site: Site, reveal: Reveal) -> Job:
-    """Return the document of the attempt. Raises what reveal raises."""
+def build_job(leased: Leased, service: Service, event: StorageEvent, site: Site) -> Job:
+    """Return the document of the attempt as it is hashed: secrets stand in it as their ids (design §3.6)."""
     outputs = tuple(_output(place, site.aliases) for place in service.output)
     source = _input(service, event, site.aliases)
     providers = {output.provider for output in outputs} | ({source.provider} if source else set())
-    found = {provider: settings_of(provider, service, site.storage) for provider in sorted(providers)}
-    secrets = {name: _revealed(value, reveal) for name, value in service.environment.secrets.items()}
     return Job(
         instance=site.instance,
         execution=leased.execution,
@@ -68,14 +64,37 @@ def build_job(leased: Leased, service: Service, event: StorageEvent, site: Site,
         stage_event=not event.has_object and not service.file_stage_in,
         hop_count=event.hop_count,
         outputs=outputs,
-        storage={
-            provider: {name: _revealed(value, reveal) for name, value in settings.items()}
-            for provider, settings in found.items()
-            if settings is not None
-        },
-        environment={**service.environment.variables, **secrets},
+        storage=_storage(sorted(providers), service, site, _as_id),
+        environment=_environment(service, _as_id),
         log_level=service.log_level,
     )
+
+
+def with_secrets(job: Job, service: Service, site: Site) -> Job:
+    """Return the document with the values of its secrets: what is sent, and never hashed, shown or stored.
+
+    Raises what looking them up raises.
+    """
+    storage = _storage(job.storage, service, site, site.reveal)
+    return msgspec.structs.replace(job, storage=storage, environment=_environment(service, site.reveal))
+
+
+def _storage(providers: Iterable[str], service: Service, site: Site, reveal: Reveal) -> dict[str, dict[str, str]]:
+    found = {provider: settings_of(provider, service, site.storage) for provider in providers}
+    return {
+        provider: {name: _revealed(value, reveal) for name, value in settings.items()}
+        for provider, settings in found.items()
+        if settings is not None
+    }
+
+
+def _environment(service: Service, reveal: Reveal) -> dict[str, str]:
+    secrets = {name: _revealed(value, reveal) for name, value in service.environment.secrets.items()}
+    return {**service.environment.variables, **secrets}
+
+
+def _as_id(identity: str) -> str:
+    return identity
 
 
 def _input(service: Service, event: StorageEvent, aliases: Aliases) -> InputObject | None:

@@ -14,7 +14,7 @@ from itertools import groupby
 from oscar_events.bus.port import Bus
 from oscar_events.ledger import outbox
 from oscar_events.ledger.port import Ledger
-from oscar_events.patience import until_available
+from oscar_events.progress import Progress
 
 # One acknowledgement and one deletion for so many rows.
 _BATCH_ROWS = 500
@@ -25,27 +25,39 @@ _LOOK_S = 1.0
 
 
 class OutboxPublisher:
-    """Publishes for as long as it runs. wake: set by whoever wrote rows."""
+    """Publishes for as long as it runs: in the scheduler's role, as each publisher would publish every row.
+
+    wake: set by whoever wrote rows.
+    """
 
     def __init__(self, bus: Bus, ledger: Ledger, wake: asyncio.Event) -> None:
         self._bus, self._ledger, self._wake = bus, ledger, wake
+        self.progress = Progress("telling of runs that ended")
+        self.progress.rest()
 
     async def run(self) -> None:
         """Publish until cancelled. Outages of the bus are waited out; the rows stay."""
-        while True:
-            await asyncio.sleep(_GATHER_S)
-            self._wake.clear()
-            while rows := await until_available(
-                lambda: self._ledger.read(lambda c: outbox.oldest(c, _BATCH_ROWS)), "reading the outbox"
-            ):
-                await self._publish(rows)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_S):
-                    await self._wake.wait()
+        try:
+            while True:
+                await asyncio.sleep(_GATHER_S)
+                self._wake.clear()
+                while rows := await self.progress.patiently(
+                    lambda: self._ledger.read(lambda c: outbox.oldest(c, _BATCH_ROWS)), "reading the outbox"
+                ):
+                    await self._publish(rows)
+                    self.progress.made()
+                self.progress.made()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._wake.wait()
+        finally:
+            self.progress.rest()
 
     async def _publish(self, rows: list[outbox.Waiting]) -> None:
         for topic, some in groupby(sorted(rows, key=lambda row: (row.topic, row.id)), key=lambda row: row.topic):
             records = [row.record for row in some]
-            await until_available(partial(self._bus.publish, topic, records), "publishing the outbox")
+            await self.progress.patiently(partial(self._bus.publish, topic, records), "publishing the outbox")
         ids = [row.id for row in rows]
-        await until_available(lambda: self._ledger.write(lambda c: outbox.acknowledged(c, ids)), "clearing the outbox")
+        await self.progress.patiently(
+            lambda: self._ledger.write(lambda c: outbox.acknowledged(c, ids)), "clearing the outbox"
+        )

@@ -1,14 +1,13 @@
 """The role of the scheduler: one holder at a time runs scheduler and watch, under an epoch (design §3.5).
 
-In:  the ledger, the backend. Out: scheduling for as long as the role is held; standing by otherwise.
-Not here: the compare-and-set (ledger/roles.py), what the holder does (schedule.py, watch.py).
+In:  the ledger, the backend, what else only one dispatcher may do. Out: all of it, for as long as the role is held.
+Not here: getting and keeping a role (ledger/tenure.py), what the holder does (schedule.py, watch.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,13 +20,17 @@ from oscar_dispatcher.schedule import Scheduler
 from oscar_dispatcher.settings import DispatcherSettings
 from oscar_dispatcher.watch import Watch
 from oscar_events import metrics
-from oscar_events.errors import FencedError, MoveRefusedError
+from oscar_events.errors import MoveRefusedError
 from oscar_events.execution import State
-from oscar_events.ledger import leases, roles, runs
+from oscar_events.ledger import leases, runs
 from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.roles import SCHEDULER
+from oscar_events.ledger.tenure import Tenure
 from oscar_events.log import logger
 from oscar_events.patience import until_available
+
+# By name: what runs beside the scheduler, until cancelled.
+Parts = Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
 
 _log = logger(__name__)
 
@@ -38,10 +41,10 @@ class SchedulerRole:
     def __init__(self, ledger: Ledger, backend: Backend, site: Site, settings: DispatcherSettings) -> None:
         self._ledger, self._backend, self._settings = ledger, backend, settings
         self._flight = Flight()
-        self._renewed = 0.0
-        self._ttl_ms = int(settings.role_ttl.total_seconds() * 1000)
+        self._elsewhere: set[str] = set()
+        self.tenure = Tenure(ledger, SCHEDULER, settings.holder, settings.role_ttl, at_once=settings.role_at_once)
         revisions = Revisions(ledger)
-        self.scheduler = Scheduler(ledger, backend, self._flight, revisions, site, settings, self._may_write)
+        self.scheduler = Scheduler(ledger, backend, self._flight, revisions, site, settings, self.tenure.may_write)
         self.watch = Watch(ledger, backend, self._flight, revisions, self.scheduler.wake)
         self.held = asyncio.Event()
 
@@ -50,64 +53,29 @@ class SchedulerRole:
         self.scheduler.drain()
         await self._flight.empty.wait()
 
-    async def run(self) -> None:
-        """Hold the role whenever it can be had, until cancelled."""
-        while True:
-            epoch = await self._take()
-            try:
-                await self._serve(epoch)
-            except* FencedError as lost:
-                _log.warning("the scheduler's role was lost", epoch=epoch, error=str(lost.exceptions[0]))
-            finally:
-                self.held.clear()
-                self._renewed = 0.0
+    async def run(self, beside: Parts | None = None) -> None:
+        """Hold the role whenever it can be had, until cancelled. beside: run by the holder too."""
+        await self.tenure.run(lambda epoch: self._serve(epoch, beside or {}))
 
-    async def _take(self) -> int:
-        """Return the epoch under which this process is the scheduler."""
-        settings = self._settings
-        while True:
-            asked = time.monotonic()
-            epoch = await until_available(
-                lambda: self._ledger.write(
-                    lambda c: roles.take(c, SCHEDULER, settings.holder, self._ttl_ms, at_once=settings.role_at_once)
-                ),
-                "taking the scheduler's role",
-            )
-            if epoch is not None:
-                self._renewed = asked
-                _log.info("scheduler's role taken", epoch=epoch)
-                return epoch
-            await asyncio.sleep(settings.role_ttl.total_seconds() / 5)
-
-    async def _serve(self, epoch: int) -> None:
+    async def _serve(self, epoch: int, beside: Parts) -> None:
         self._flight.clear()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._renew(epoch), name="renewing the role")
-            await self._take_over(epoch)
-            tasks.create_task(self.watch.run(epoch), name="watch")
-            tasks.create_task(self.scheduler.run(epoch), name="scheduler")
-            tasks.create_task(self._sweep(epoch), name="sweep")
-            self.held.set()
-
-    def _may_write(self) -> bool:
-        """Whether the role was renewed within half its time: a process that slept must not lease or submit."""
-        return time.monotonic() - self._renewed < self._settings.role_ttl.total_seconds() / 2
-
-    async def _renew(self, epoch: int) -> None:
-        while True:
-            # Four renewals in the time after which leasing stops: one that is slow is no interruption.
-            await asyncio.sleep(self._settings.role_ttl.total_seconds() / 8)
-            asked = time.monotonic()
-            await until_available(
-                lambda: self._ledger.write(lambda c: roles.renew(c, SCHEDULER, epoch, self._ttl_ms)),
-                "renewing the role",
-            )
-            self._renewed = asked
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name, part in beside.items():
+                    tasks.create_task(part(), name=name)
+                await self._take_over(epoch)
+                tasks.create_task(self.watch.run(epoch), name="watch")
+                tasks.create_task(self.scheduler.run(epoch), name="scheduler")
+                tasks.create_task(self._sweep(epoch), name="sweep")
+                self.held.set()
+        finally:
+            self.held.clear()
 
     async def _take_over(self, epoch: int) -> None:
         """Take up what an earlier holder left: what it leased goes back, what it submitted is watched to its end."""
+        self._elsewhere.clear()
         rows = await until_available(lambda: self._ledger.read(runs.in_flight), "reading what is in flight")
-        await self._take_up(epoch, rows)
+        await self._take_up(epoch, self._within_reach(rows))
 
     async def _take_up(self, epoch: int, rows: Sequence[Any]) -> None:
         submitted: list[LiveAttempt] = []
@@ -118,6 +86,22 @@ class SchedulerRole:
                 self._flight.add(Attempt(row.id, row.attempt, row.service_uid, row.revision))
                 submitted.append(LiveAttempt(row.id, row.attempt, row.nonce))
         await self._backend.adopt(submitted)
+
+    def _within_reach(self, rows: Sequence[Any]) -> list[Any]:
+        """Return what this host may take up. Nobody here can tell whether what another host was given still runs."""
+        reached = {None, "", self._backend.host}  # without a host: of a backend whose attempts are seen from anywhere
+        elsewhere = {row.id: row for row in rows if row.state != State.LEASED and row.host not in reached}
+        for row in elsewhere.values():
+            if row.id not in self._elsewhere:
+                metrics.alarms.labels("on another host").inc()
+                _log.error(
+                    "a run was begun on another host: it goes on only when a dispatcher there is the scheduler again",
+                    execution=row.id,
+                    host=row.host,
+                    this_host=self._backend.host,
+                )
+        self._elsewhere = set(elsewhere)
+        return [row for row in rows if row.id not in elsewhere]
 
     async def _take_back(self, epoch: int, execution: str) -> None:
         reason = "leased, but never submitted"
@@ -130,16 +114,16 @@ class SchedulerRole:
     async def _sweep(self, epoch: int) -> None:
         """Look from time to time for what should not be there, repair it, and alarm."""
         repair = partial(leases.repair, epoch=epoch)
-        suspects: set[str] = set()
+        suspects: set[tuple[str, int]] = set()  # attempts: the next one of an execution is a stranger of its own
         while True:
             await asyncio.sleep(self._settings.sweep.total_seconds())
             for execution in await until_available(lambda: self._ledger.write(repair), "sweeping"):
                 self._alarm("not queued", execution)
             rows = await until_available(lambda: self._ledger.read(runs.in_flight), "sweeping")
-            strangers = [row for row in rows if row.id not in self._flight]
+            strangers = [row for row in self._within_reach(rows) if row.id not in self._flight]
             # What was leased or ended while the sweep read is no stranger the next time.
-            lost = [row for row in strangers if row.id in suspects]
-            suspects = {row.id for row in strangers}
+            lost = [row for row in strangers if (row.id, row.attempt) in suspects]
+            suspects = {(row.id, row.attempt) for row in strangers}
             await self._take_up(epoch, lost)
             for row in lost:
                 self._alarm("in flight by nobody", row.id)

@@ -18,14 +18,15 @@ from sqlalchemy import Connection
 from oscar_dispatcher.backends.port import Backend, Ended, Started
 from oscar_dispatcher.flight import Flight
 from oscar_dispatcher.revisions import Revisions
+from oscar_dispatcher.together import Together
 from oscar_events import metrics
 from oscar_events.errors import FencedError
 from oscar_events.execution import State
-from oscar_events.ledger import ends
-from oscar_events.ledger.ends import AttemptEnd
+from oscar_events.ledger import ends, runs
+from oscar_events.ledger.ends import AttemptEnd, ToRecord
 from oscar_events.ledger.port import Ledger
 from oscar_events.log import logger
-from oscar_events.patience import until_available
+from oscar_events.progress import Progress
 from oscar_events.service import RetrySettings
 
 # `running` is for people, and nothing depends on it: an attempt that is over sooner is not worth a transaction.
@@ -51,7 +52,10 @@ class Watch:
         self._fresh: list[Started] = []
         self._started = asyncio.Event()
         self._cancel_wake = asyncio.Event()
+        self._unrecorded = 0
         self.ended = asyncio.Event()
+        self.progress = Progress("recording what became of runs")
+        self.progress.rest()
 
     def wake(self) -> None:
         """Say that a cancel may have been requested."""
@@ -60,17 +64,23 @@ class Watch:
     async def run(self, epoch: int) -> None:
         """Record and cancel until cancelled itself. Raises FencedError when the role is lost."""
         self._room = asyncio.Semaphore(_RECORDING)  # anew: a task cancelled before it began gave nothing back
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pass_cancels_on(), name="cancels")
-            tasks.create_task(self._note_starts(epoch), name="starts")
-            async for notice in self._backend.notices():
-                if isinstance(notice, Started):
-                    self._observe(notice)
-                    self._fresh.append(notice)
-                    self._started.set()
-                else:
-                    await self._room.acquire()
-                    tasks.create_task(self._record_end(epoch, notice), name=f"end of {notice.execution}")
+        self._unrecorded = 0
+        self._ends = Together[ToRecord, State | None](partial(self._write_ends, epoch), _RECORDING)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pass_cancels_on(), name="cancels")
+                tasks.create_task(self._note_starts(epoch), name="starts")
+                async for notice in self._backend.notices():
+                    if isinstance(notice, Started):
+                        self._observe(notice)
+                        self._fresh.append(notice)
+                        self._started.set()
+                    else:
+                        await self._room.acquire()
+                        self._unrecorded += 1
+                        tasks.create_task(self._record_end(notice), name=f"end of {notice.execution}")
+        finally:
+            self.progress.rest()
 
     def _observe(self, start: Started) -> None:
         """Count how long after its event a first attempt started: a later one waited for the failure before it."""
@@ -89,9 +99,10 @@ class Watch:
             fresh, self._fresh = self._fresh, []
             under_way = [one for one in fresh if self._flight.get(one.execution, one.attempt) is not None]
             if under_way:
-                await until_available(partial(self._ledger.write, partial(_note, epoch, under_way)), "noting starts")
+                unit = partial(_note, epoch, under_way)
+                await self.progress.patiently(partial(self._ledger.write, unit), "noting starts")
 
-    async def _record_end(self, epoch: int, notice: Ended) -> None:
+    async def _record_end(self, notice: Ended) -> None:
         """Record the end; the slot is free at once, as nothing of the attempt runs any more."""
         try:
             attempt = self._flight.get(notice.execution, notice.attempt)
@@ -105,26 +116,36 @@ class Watch:
                 self._freed()
                 await asyncio.sleep(_LEASES_FIRST_S)
                 service = await self._revisions.get(attempt.service_uid, attempt.revision)
-                state = await self._write_end(epoch, notice, service.dispatch.retry)
-                if state is not None and state.is_terminal:
+                state = await self._write_end(notice, service.dispatch.retry)
+                if state.is_terminal:
                     await self._backend.forget(notice.execution)
             self._tell(notice, state)
         except FencedError as error:
             _log.warning("an end came too late", execution=notice.execution, attempt=notice.attempt, error=str(error))
         finally:
             self._room.release()
+            self._unrecorded -= 1
+            self.progress.made()
 
-    async def _write_end(self, epoch: int, notice: Ended, retry: RetrySettings) -> State | None:
+    async def _write_end(self, notice: Ended, retry: RetrySettings) -> State:
+        """Record the end and return where it led to; also when it was recorded before, and the answer lost."""
         facts = AttemptEnd(notice.execution, notice.attempt, notice.nonce, notice.report, notice.reason, notice.log)
-        jitter = random.random()  # noqa: S311 - spreads retries, no secret
-        return await until_available(
-            lambda: self._ledger.write(lambda c: ends.end(c, epoch, facts, retry, jitter)), "recording an end"
+        state = await self._ends.one(ToRecord(facts, retry, random.random()))  # noqa: S311 - spreads retries, no secret
+        if state is not None:
+            return state
+        return await self.progress.patiently(
+            lambda: self._ledger.read(lambda c: runs.state(c, notice.execution)), "reading a run's state"
         )
 
-    def _tell(self, notice: Ended, state: State | None) -> None:
+    async def _write_ends(self, epoch: int, wanted: Sequence[ToRecord]) -> list[State | Exception | None]:
+        return await self.progress.patiently(
+            lambda: self._ledger.write(lambda c: [*ends.end_all(c, epoch, wanted)]), "recording ends"
+        )
+
+    def _tell(self, notice: Ended, state: State) -> None:
         outcome = notice.report.outcome.value if notice.report else "no report"
         metrics.attempts_ended.labels(outcome).inc()
-        if state is not None and state.is_terminal:
+        if state.is_terminal:
             metrics.executions_ended.labels(state.value).inc()
             self.ended.set()
         if state is State.PENDING:
@@ -133,8 +154,11 @@ class Watch:
     async def _pass_cancels_on(self) -> None:
         while True:
             self._cancel_wake.clear()
-            for execution, number in await until_available(lambda: self._ledger.read(ends.cancels), "reading cancels"):
+            wanted = await self.progress.patiently(lambda: self._ledger.read(ends.cancels), "reading cancels")
+            for execution, number in wanted:
                 await self._backend.cancel(execution, number)
+            if not self._unrecorded:
+                self.progress.made()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_FOR_CANCELS_S):
                     await self._cancel_wake.wait()

@@ -1,17 +1,20 @@
 """The reconciler's view of the ledger.
 
-In:  an open ledger. Out: the active services with the times of their inputs, the executions it knows.
+In:  an open ledger. Out: the active services with the times of their inputs, the executions and contents it knows, how
+far intake has read.
 Not here: what is made of them (reconcile.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from oscar_events.ledger import claims, services
 from oscar_events.ledger.port import Ledger
 from oscar_events.matching import ActiveService
-from oscar_ingest.reconcile import Reconciled
+from oscar_ingest.plan import Reconciled
+from oscar_ingest.reconcile import Content
 
 
 class LedgerCatalogue:
@@ -26,3 +29,19 @@ class LedgerCatalogue:
 
     async def known(self, execution_ids: Collection[str]) -> set[str]:
         return await self._ledger.read(lambda connection: claims.known(connection, execution_ids))
+
+    async def known_contents(self, contents: Collection[Content]) -> Mapping[Content, Collection[str]]:
+        of_buckets: dict[tuple[str, str], list[Content]] = {}
+        for content in contents:
+            of_buckets.setdefault((content.provider, content.bucket), []).append(content)
+
+        found: dict[Content, Collection[str]] = {}
+        for (provider, bucket), some in of_buckets.items():
+            asked = [(one.key, one.etag) for one in some]
+            unit = partial(claims.claimed_with_etags, provider=provider, bucket=bucket, contents=asked)
+            uids = await self._ledger.read(unit)
+            found |= {one: uids[one.key, one.etag] for one in some}
+        return found
+
+    async def positions(self, topic_id: str) -> Mapping[int, int]:
+        return await self._ledger.read(lambda connection: claims.stored_positions(connection, topic_id))

@@ -1,9 +1,8 @@
 """A file in a folder, said as a storage event whose EVENT a script for MinIO understands.
 
 In:  a `File`: where it lies and what stat says of it. Out: its id, its `StorageEvent`, its record in MinIO's shape.
-Not here: finding files (sources/), whether one may be announced yet (sources/look.py). Pure, no clock.
-
-Source of the record's shape: reference/event-formats.md §2.1.
+Not here: finding files (sources/), whether one may be announced yet (sources/look.py), the record's shape
+(minio_document.py). Pure, no clock.
 """
 
 from __future__ import annotations
@@ -13,15 +12,13 @@ import mimetypes
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote_plus
 
-from oscar_events.codec import iso
 from oscar_events.datadir import LOCAL_PROVIDER
 from oscar_events.event import Raw, StorageEvent
 from oscar_events.identity import folder_event_id, object_source
+from oscar_ingest.minio_document import NAME, minio_document
 
 KIND = "folder"
-_MINIO_NAME = "s3:ObjectCreated:Put"
 # Enough for nanoseconds until the year 5138: text then sorts as the numbers do.
 _SEQUENCE_DIGITS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,6 +55,11 @@ class File:
         return f"{self.inode:x}-{self.size:x}-{self.mtime_ns:x}"
 
     @property
+    def by_etag(self) -> bool:
+        """Never: a listing tells the same of a file as the kernel does."""
+        return False
+
+    @property
     def changed(self) -> datetime:
         """When it became what it is: ctime. A move or `cp -p` brings an old mtime along, nobody can set a ctime."""
         return _EPOCH + timedelta(microseconds=self.ctime_ns // 1000)
@@ -92,53 +94,23 @@ def folder_event(file: File, reason: str, recorded: datetime, service_uids: tupl
         file_id=str(file.inode),
         modified_ns=file.mtime_ns,
         service_uids=service_uids,
-        native_name=_MINIO_NAME,
+        native_name=NAME,
         adapter=KIND,
     )
 
 
 def minio_record(file: File) -> bytes:
-    """Return the bytes of EVENT: the same for the same stat.
-
-    `Records[0].s3.object.key` is exact. `Key` is text for people: what is not UTF-8 in it is replaced, as MinIO does.
-    """
-    object_fields: dict[str, object] = {
-        "key": quote_plus(file.key),
+    """Return the bytes of EVENT: the same for the same stat."""
+    content_type = _content_type(file.key)
+    details = {
         "size": file.size,
         "eTag": file.etag,
         "versionId": "",
         "sequencer": _sequencer(file),
+        "contentType": content_type,
+        "userMetadata": None if content_type is None else {"content-type": content_type},
     }
-    content_type = _content_type(file.key)
-    if content_type is not None:
-        object_fields["contentType"] = content_type
-        object_fields["userMetadata"] = {"content-type": content_type}
-    record = {
-        "eventVersion": "2.0",
-        "eventSource": "minio:s3",
-        "awsRegion": "",
-        "eventTime": iso(file.changed),
-        "eventName": _MINIO_NAME,
-        "userIdentity": {"principalId": ""},
-        "requestParameters": {"principalId": "", "region": "", "sourceIPAddress": ""},
-        "responseElements": {},
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "configurationId": "Config",
-            "bucket": {
-                "name": file.bucket,
-                "ownerIdentity": {"principalId": ""},
-                "arn": f"arn:aws:s3:::{file.bucket}",
-            },
-            "object": object_fields,
-        },
-        "source": {"host": "", "port": "", "userAgent": "oscar-events"},
-    }
-    document = {
-        "EventName": _MINIO_NAME,
-        "Key": f"{file.bucket}/{file.key.decode(errors='replace')}",
-        "Records": [record],
-    }
+    document = minio_document(file.bucket, file.key, file.changed, details)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 

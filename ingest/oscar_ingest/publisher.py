@@ -5,14 +5,16 @@ Not here: making events (sources/), deciding what is listed (reconcile.py).
 
 Nothing is dropped: while the bus is away the buffer fills, `put` waits, and with it whoever reads a kernel queue or a
 socket. What was published lately is not published again. That is only an optimisation, which keeps repeated looks at
-one file cheap: intake's claim is what makes a repeated event nothing.
+one file cheap: intake's claim is what makes a repeated event nothing. So what a cancelled `put` did not leave here is
+not remembered: the next listing would pass it over. What listings brought is remembered apart from what was told, as
+however many notifications must not have the next listing publish all of it again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -23,7 +25,7 @@ from oscar_events.codec import encode
 from oscar_events.event import StorageEvent
 from oscar_events.identity import execution_id
 from oscar_events.log import logger
-from oscar_events.patience import until_available
+from oscar_events.progress import Progress
 from oscar_events.quarantine import quarantine_record
 from oscar_events.record import Record
 
@@ -33,12 +35,12 @@ _log = logger(__name__)
 BATCH = 256
 # Four batches: enough that the next one is full when the last is acknowledged.
 BUFFER = 4 * BATCH
-# About 20 MB when full, and more than a laptop's folder changes while intake is behind.
+# Of each kind. About 20 MB when full, and more than a laptop's folder changes while intake is behind.
 REMEMBERED = 100_000
 
 
 class Publisher:
-    """The one way from a source to the bus. `run` has to run for anything to be published."""
+    """The one way from a source to the bus. `run` has to run for anything to be published. progress: of that."""
 
     def __init__(
         self,
@@ -51,23 +53,32 @@ class Publisher:
     ) -> None:
         self._bus, self._batch, self._now = bus, batch, now
         self._waiting: asyncio.Queue[tuple[str, Record]] = asyncio.Queue(buffer)
-        self._lately = _Lately(remembered)
+        self._told, self._listed = _Lately(remembered), _Lately(remembered)
+        self.progress = Progress("publishing events")
+        self.progress.rest()
 
     async def put(self, event: StorageEvent) -> None:
         """Take an event to be published, unless it lately was; wait while the buffer is full."""
-        if self._lately.add_any(_names(event)):
-            await self._waiting.put((EVENTS, encode(event)))
+        lately = self._listed if event.service_uids else self._told
+        names = _names(event)
+        if lately.add_any(names, self._now()):
+            await self._leave(EVENTS, encode(event), lately, names)
 
     async def refuse(self, body: bytes, source: str, reason: str) -> None:
         """Take bytes that are no usable event to the quarantine, unless the same lately went there; wait as `put`."""
         record = quarantine_record(body, source, reason, self._now())
-        if self._lately.add_any([f"{source} {record.key!r}"]):
-            _log.warning("input refused and quarantined", source=source, reason=reason)
-            await self._waiting.put((QUARANTINE, record))
+        names = [f"{source} {record.key!r}"]
+        if self._told.add_any(names, self._now()):
+            await self._leave(QUARANTINE, record, self._told, names)
+            _log.warning("input refused: it goes to quarantine", source=source, reason=reason)
 
-    def is_new(self, names: Iterable[str]) -> bool:
-        """Tell whether any of these event or execution ids was not published lately."""
-        return any(name not in self._lately for name in names)
+    def is_new(self, execution_ids: Iterable[str]) -> bool:
+        """Tell whether for any of these executions no listing lately brought an event."""
+        return any(name not in self._listed for name in execution_ids)
+
+    def forget_listed(self, before: datetime) -> None:
+        """Take what listings brought before then for new again."""
+        self._listed.forget_before(before)
 
     async def published(self) -> None:
         """Wait until the bus has acknowledged all that was put."""
@@ -76,18 +87,28 @@ class Publisher:
     async def run(self) -> None:
         """Publish until cancelled. What then still waits is lost here and found again by the next listing."""
         while True:
+            self.progress.rest()
             batch = [await self._waiting.get()]
+            self.progress.made()  # it begins now; before there was nothing to do
             while len(batch) < self._batch and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             for topic, entries in groupby(batch, key=lambda entry: entry[0]):
                 records = [record for _, record in entries]
-                await until_available(partial(self._bus.publish, topic, records), "publishing events")
+                await self.progress.patiently(partial(self._bus.publish, topic, records), "publishing events")
+                self.progress.made()
                 if topic == EVENTS:
                     metrics.events_published.inc(len(records))
                 else:
                     metrics.events_quarantined.labels("ingest").inc(len(records))
             for _ in batch:
                 self._waiting.task_done()
+
+    async def _leave(self, topic: str, record: Record, lately: _Lately, names: Iterable[str]) -> None:
+        try:
+            await self._waiting.put((topic, record))
+        except BaseException:
+            lately.forget(names)
+            raise
 
 
 def _names(event: StorageEvent) -> list[str]:
@@ -101,22 +122,31 @@ def _names(event: StorageEvent) -> list[str]:
 
 
 class _Lately:
-    """The names added last, at most so many."""
+    """The names added last, at most so many, and when that was."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._names: OrderedDict[str, None] = OrderedDict()
+        self._names: OrderedDict[str, datetime] = OrderedDict()
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
 
-    def add_any(self, names: Iterable[str]) -> bool:
-        """Add the names; tell whether any of them was new."""
-        new = False
+    def add_any(self, names: Sequence[str], now: datetime) -> bool:
+        """Add the names; tell whether any of them was new. If none was, they stay as old as they are."""
+        new = any(name not in self._names for name in names)
         for name in names:
-            new = name not in self._names or new
-            self._names[name] = None
+            if new:
+                self._names[name] = now
             self._names.move_to_end(name)
             if len(self._names) > self._limit:
                 self._names.popitem(last=False)
         return new
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Take the names out again, as far as they are still there."""
+        for name in names:
+            self._names.pop(name, None)
+
+    def forget_before(self, moment: datetime) -> None:
+        """Take out what was added before the moment."""
+        self.forget([name for name, added in self._names.items() if added < moment])

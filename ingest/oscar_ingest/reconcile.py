@@ -1,53 +1,53 @@
 """Fills the gaps: lists what the services' inputs cover and publishes what no execution speaks of (design §3.9).
 
-In:  the services with the times of their inputs, the executions known, the files there are.
-Out: one event per file that some service has not seen, naming the services it is for.
-Not here: when to list (app.py), being told of files (sources/), claiming (intake, which makes a repeat nothing).
+In:  the services with the times of their inputs, the executions known, what lies in storage. Out: one event per object
+that some service has not seen, naming the services it is for.
+Not here: for whom an object is (plan.py), listing (listings/), when to list (app.py), claiming (intake, which makes a
+repeat nothing).
 
-A file is for an input if it arrived (its ctime, or a folder it is in was moved) no earlier than the input's `since`.
-One that is older than a tombstone may live is not looked at: that nothing is known of it would no longer mean that
-nothing was done.
+A bucket that cannot be listed is said once a minute and ends no other's listing, a store that does not answer holds up
+no other store; a ledger that is away ends the listing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from pathlib import Path
-from typing import Protocol
+from math import inf
+from typing import NamedTuple, Protocol
 
-from oscar_events.datadir import LOCAL_PROVIDER
-from oscar_events.event import DEFAULT_TENANT
-from oscar_events.identity import execution_id
-from oscar_events.matching import ActiveService, MatchIndex, canonical_provider
-from oscar_events.writers import under_lease
-from oscar_ingest.folder_record import File
-from oscar_ingest.publisher import Publisher
-from oscar_ingest.sources.announcer import announce
-from oscar_ingest.sources.listing import Place, walk
-from oscar_ingest.sources.look import look
+from oscar_events.bus.port import EVENTS, Bus, OffsetGoneError
+from oscar_events.errors import ConfigurationError, EventError, LedgerError, NotFoundError, UnavailableError
+from oscar_events.log import logger
+from oscar_events.matching import Aliases
+from oscar_ingest.listings.port import AnyLister, Listed
+from oscar_ingest.plan import Candidate, Plan, Reconciled, Window
+from oscar_ingest.publisher import REMEMBERED, Publisher
 
-# Files per step: enough to hide the cost of a thread and of a query, few enough to hold in memory at any size.
-STEP = 500
-# The clocks of ledger and storage, and the hours a file may wait in the bus, taken off a tombstone's life.
-MARGIN = timedelta(days=1)
+_log = logger(__name__)
+
+# Often enough to be seen in a log that is watched, seldom enough not to fill it.
+_SAY_AGAIN_S = 60.0
+# What intake read and no execution came of is published again after so long: the log may have lost it, or the service
+# was another for a moment. Not sooner, for what intake drops each time: a folder unpacked with its times set back may
+# have 100,000 such files, 100 MB of log.
+_AGAIN_AFTER = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """A service whose inputs are listed. since: one aware time per input, by the storage's clock."""
+class Content(NamedTuple):
+    """What an object holds, as far as its ETag tells."""
 
-    service: ActiveService
-    since: tuple[datetime, ...]
+    provider: str
+    bucket: str
+    key: bytes
+    etag: str
 
 
 class Catalogue(Protocol):
-    """What the reconciler has to know of the ledger. Both raise LedgerError while it is away."""
+    """What the reconciler has to know of the ledger. All raise LedgerError while it is away."""
 
     async def reconciled_inputs(self) -> Sequence[Reconciled]:
         """Return the active services with the times of their inputs."""
@@ -55,95 +55,155 @@ class Catalogue(Protocol):
     async def known(self, execution_ids: Collection[str]) -> set[str]:
         """Return those of the ids that have an execution, live or ended, or its tombstone."""
 
+    async def known_contents(self, contents: Collection[Content]) -> Mapping[Content, Collection[str]]:
+        """Return, per content, the uids of the services that had an event with it."""
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file, and the services it may be for: execution id -> service uid."""
-
-    file: File
-    services: Mapping[str, str]
+    async def positions(self, topic_id: str) -> Mapping[int, int]:
+        """Return the next offset that intake reads, per partition it ever read."""
 
 
-class Plan:
-    """What is to be listed for these services, and which of the files are for whom. Immutable."""
-
-    def __init__(self, services: Sequence[Reconciled], aliases: Mapping[str, str]) -> None:
-        self._since = {entry.service.uid: entry.since for entry in services}
-        self._index = MatchIndex([entry.service for entry in services], aliases)
-        self.places = _outermost(
-            Place(place.bucket, place.folder.encode())
-            for entry in services
-            for place in entry.service.service.input
-            if canonical_provider(place.storage_provider, aliases) == LOCAL_PROVIDER
-        )
-
-    def choose(self, files: Iterable[File], now: datetime, tombstone_life: timedelta) -> Iterator[Candidate]:
-        """Yield the files that are for somebody, with their execution ids."""
-        oldest = now - tombstone_life + MARGIN
-        for file in files:
-            if file.arrived < oldest:
-                continue
-            services = {
-                execution_id(DEFAULT_TENANT, match.service_uid, file.event_id): match.service_uid
-                for match in self._index.match(DEFAULT_TENANT, LOCAL_PROVIDER, file.bucket, file.key, size=file.size)
-                if file.arrived >= self._since[match.service_uid][match.input_index]
-            }
-            if services:
-                yield Candidate(file, services)
+async def intake_lag(bus: Bus, catalogue: Catalogue, now: datetime) -> timedelta:
+    """Return how long the oldest event has lain on the bus that intake has not read; nothing if it has read all."""
+    read = await catalogue.positions(await bus.topic_id(EVENTS))
+    oldest_ms: list[int] = []
+    for partition in await bus.partitions(EVENTS):
+        first, end = await bus.offsets(partition)
+        position = max(first, read.get(partition.number, first))
+        if position >= end:
+            continue
+        with suppress(OffsetGoneError):  # retention was faster: what was there is too old to matter
+            oldest_ms += [delivery.record.timestamp_ms for delivery in await bus.read({partition: position}, 1)]
+    if not oldest_ms:
+        return timedelta(0)
+    return max(timedelta(0), now - datetime.fromtimestamp(min(oldest_ms) / 1000, UTC))
 
 
 class Reconciler:
-    """Lists the folders that services take their inputs from."""
+    """Lists what services take their inputs from.
+
+    settled_after: so long after a listing its objects are old enough to be told of by the next one; what no
+    notification told of is found by then.
+    """
 
     def __init__(
         self,
-        root: Path,
+        bus: Bus,
         catalogue: Catalogue,
         publisher: Publisher,
+        listers: Sequence[AnyLister],
         *,
         tombstone_life: timedelta,
-        aliases: Mapping[str, str],
+        aliases: Aliases,
     ) -> None:
-        self._root = os.fsencode(root.resolve())
-        self._catalogue, self._publisher = catalogue, publisher
+        self._bus, self._catalogue, self._publisher, self._listers = bus, catalogue, publisher, listers
         self._tombstone_life, self._aliases = tombstone_life, aliases
+        # By provider, when it was listed last; by bucket, when it was said last that it cannot be.
+        self._listed: dict[str, float] = {}
+        self._said: dict[str, float] = {}
+        self._unlisted: dict[str, str] = {}
+        # More than the publisher remembers, published by the last listing, which ended then.
+        self._flooded_at: datetime | None = None
+        self.settled_after = timedelta(0)
 
-    async def run_once(self) -> int:
-        """List everything once; return how many files were published. Raises LedgerError."""
+    @property
+    def trouble(self) -> str:
+        """Why some buckets could not be listed when that was last tried; empty if all could, or none was."""
+        return "; ".join(dict.fromkeys(self._unlisted.values()))
+
+    async def run_once(self, *, rested: bool = False) -> int:
+        """List everything once; return how many objects were published. Raises LedgerError, BusError.
+
+        rested: only what has not been listed for as long as its lister wants to rest.
+        """
         plan = Plan(await self._catalogue.reconciled_inputs(), self._aliases)
-        files = walk(self._root, plan.places)
-        published = 0
-        while step := await asyncio.to_thread(lambda: list(islice(files, STEP))):
-            published += await self._fill(list(plan.choose(step, datetime.now(UTC), self._tombstone_life)))
+        now = datetime.now(UTC)
+        lag = await intake_lag(self._bus, self._catalogue, now)
+        self.settled_after = lag + max((lister.min_age for lister in self._listers), default=timedelta(0))
+        if self._flooded_at is not None and now - lag <= self._flooded_at:
+            return 0  # intake has not come to what the last listing found: it would be found and published again
+        self._flooded_at = None
+        self._publisher.forget_listed(now - lag - _AGAIN_AFTER)
+        try:
+            async with asyncio.TaskGroup() as stores:  # one that is silent is given up only after minutes
+                listed = [
+                    stores.create_task(self._list_store(plan, lister, now, lag), name=f"listing {lister.provider}")
+                    for lister in self._listers
+                    if not (rested and self._rests(lister))
+                ]
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+        published = sum(task.result() for task in listed)
+        if published > REMEMBERED:
+            await self._publisher.published()
+            self._flooded_at = datetime.now(UTC)
         return published
 
-    async def _fill(self, candidates: Sequence[Candidate]) -> int:
+    def _rests(self, lister: AnyLister) -> bool:
+        return time.monotonic() - self._listed.get(lister.provider, -inf) < lister.rest.total_seconds()
+
+    async def _list_store(self, plan: Plan, lister: AnyLister, now: datetime, lag: timedelta) -> int:
+        self._listed[lister.provider] = time.monotonic()
+        window = Window.at(now, self._tombstone_life, lister.min_age + lag)
+        published = 0
+        for bucket, folders in plan.places(lister.provider).items():
+            published += await self._list(plan, lister, bucket, folders, window)
+        return published
+
+    async def _list(self, plan: Plan, lister: AnyLister, bucket: str, folders: Sequence[bytes], window: Window) -> int:
+        published = 0
+        try:
+            async with aclosing(lister.pages(bucket, folders)) as pages:
+                async for page in pages:
+                    published += await self._fill(lister, list(plan.choose(lister.provider, page, window)))
+        except LedgerError:
+            raise
+        except (UnavailableError, NotFoundError, ConfigurationError) as error:
+            self._say(f"{lister.provider}/{bucket}", error)
+        else:
+            self._unlisted.pop(f"{lister.provider}/{bucket}", None)
+        return published
+
+    def _forget(self, provider: str, buckets: Collection[str]) -> None:
+        """Forget what was wrong with buckets of the provider that no service wants any more."""
+        gone = [where for where in self._unlisted if where.startswith(f"{provider}/")]
+        for where in gone:
+            if where.removeprefix(f"{provider}/") not in buckets:
+                del self._unlisted[where]
+
+    def _say(self, where: str, error: Exception) -> None:
+        self._unlisted[where] = str(error)
+        said = self._said.get(where)
+        if said is None or time.monotonic() - said >= _SAY_AGAIN_S:
+            self._said[where] = time.monotonic()
+            _log.warning("a bucket cannot be listed: what nobody told of is not found there", error=str(error))
+
+    async def _fill(self, lister: AnyLister, candidates: Sequence[Candidate[Listed]]) -> int:
         # What was published lately and intake has not come to is neither looked up nor published again.
         wanted = [candidate for candidate in candidates if self._publisher.is_new(candidate.services)]
+        if not wanted:
+            return 0
         known = await self._catalogue.known([name for candidate in wanted for name in candidate.services])
+        contents = [_content(lister.provider, one.found) for one in wanted if one.found.by_etag]
+        seen = await self._catalogue.known_contents(contents) if contents else {}
         published = 0
         for candidate in wanted:
-            missing = tuple(uid for name, uid in candidate.services.items() if name not in known)
-            if missing and self._is_complete(candidate.file):
-                await announce(self._publisher, candidate.file, "listed", missing)
-                published += 1
+            had = seen.get(_content(lister.provider, candidate.found), ()) if candidate.found.by_etag else ()
+            missing = tuple(uid for name, uid in candidate.services.items() if name not in known and uid not in had)
+            if missing:
+                published += await self._publish(lister, candidate.found, missing)
         return published
 
-    def _is_complete(self, file: File) -> bool:
-        """Tell whether the file is still the one that was listed, and nobody writes it: else its turn comes later."""
-        path = os.path.join(self._root, os.fsencode(file.bucket), file.key)
-        return look(path, Place(file.bucket, file.key), time.time_ns(), under_lease) == file
+    async def _publish(self, lister: AnyLister, found: Listed, service_uids: tuple[str, ...]) -> bool:
+        try:
+            event = await lister.event(found, datetime.now(UTC), service_uids)
+        except EventError as error:
+            await self._publisher.refuse(f"{found.bucket}/".encode() + found.key, lister.source, str(error))
+            return False
+        if event is None:
+            return False
+        await self._publisher.put(event)
+        return True
 
 
-def _outermost(places: Iterable[Place]) -> list[Place]:
-    """Return the places that lie in no other of them, so that no file is walked over twice."""
-    kept: list[Place] = []
-    # Sorted by segments, what lies in a place follows it at once.
-    for place in sorted(set(places), key=lambda place: (place.bucket, place.key.split(b"/"))):
-        if not (kept and _is_within(place, kept[-1])):
-            kept.append(place)
-    return kept
-
-
-def _is_within(inner: Place, outer: Place) -> bool:
-    return inner.bucket == outer.bucket and (not outer.key or (inner.key + b"/").startswith(outer.key + b"/"))
+def _content(provider: str, found: Listed) -> Content:
+    return Content(provider, found.bucket, found.key, found.etag)

@@ -96,6 +96,9 @@ class MemoryBus(LocalBus):
     async def committed(self, group: str, partition: Partition) -> int | None:
         return self._commits.get((group, partition))
 
+    async def retention(self, topic: str) -> timedelta:
+        return self._retention
+
     async def offset_at(self, partition: Partition, timestamp_ms: int) -> int:
         log = self._logs[partition]
         return next(

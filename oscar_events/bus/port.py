@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -166,6 +167,10 @@ class Bus(ABC):
     @abstractmethod
     async def committed(self, group: str, partition: Partition) -> int | None:
         """Return the group's committed offset, or None if it never committed."""
+
+    async def retention(self, topic: str) -> timedelta | None:
+        """Return how long the topic keeps a record at least; None if it is for ever, or nobody can tell."""
+        return None
 
     @abstractmethod
     async def offset_at(self, partition: Partition, timestamp_ms: int) -> int:

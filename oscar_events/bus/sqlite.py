@@ -167,6 +167,9 @@ class SqliteBus(LocalBus):
     async def committed(self, group: str, partition: Partition) -> int | None:
         return await self._read(lambda connection: _committed(connection, group, self._ids[partition]))
 
+    async def retention(self, topic: str) -> timedelta:
+        return self._retention
+
     async def offset_at(self, partition: Partition, timestamp_ms: int) -> int:
         def find(connection: sqlite3.Connection) -> int:
             found = connection.execute(

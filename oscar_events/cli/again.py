@@ -1,4 +1,4 @@
-"""What can be sent again, as commands see it: dead letters, the quarantine, replays.
+"""What can be sent again, as commands see it: dead letters, the quarantine, replays, backfills.
 
 In:  nothing. Out: the protocols that the manager's parts and the front's clients both keep.
 Not here: what is answered (manager/), HTTP (again_client.py).
@@ -45,6 +45,22 @@ class Quarantine(Protocol):
     async def body(self, record: str) -> bytes: ...
     async def redrive(self, records: Sequence[str]) -> list[dict[str, Any]]: ...
     async def purge(self, records: Sequence[str]) -> list[dict[str, Any]]: ...
+
+
+class Backfills(Protocol):
+    """See manager/backfill.py, which is one."""
+
+    async def begin(
+        self,
+        service: str,
+        *,
+        prefix: str = "",
+        since: datetime | None = None,
+        as_new: bool = False,
+        dry_run: bool = False,
+        resume: str | None = None,
+    ) -> dict[str, Any]: ...
+    async def advance(self, backfill: str, most: int) -> dict[str, Any]: ...
 
 
 class Replays(Protocol):

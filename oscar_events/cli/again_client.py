@@ -83,6 +83,37 @@ class FrontQuarantine:
         return list(await self._front.json("POST", "/api/quarantine/purge", body=_body({"records": list(records)})))
 
 
+class FrontBackfills:
+    """The methods of `manager.backfill.Backfills`."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    async def begin(
+        self,
+        service: str,
+        *,
+        prefix: str = "",
+        since: datetime | None = None,
+        as_new: bool = False,
+        dry_run: bool = False,
+        resume: str | None = None,
+    ) -> dict[str, Any]:
+        body = {
+            "service": service,
+            "prefix": prefix,
+            "since": _iso(since),
+            "as_new": as_new,
+            "dry_run": dry_run,
+            "resume": resume,
+        }
+        return dict(await self._front.json("POST", "/api/backfills", body=_body(body)))
+
+    async def advance(self, backfill: str, most: int) -> dict[str, Any]:
+        path = f"/api/backfills/{quote(backfill, safe='')}/advance"
+        return dict(await self._front.json("POST", path, body=_body({"most": most})))
+
+
 class FrontReplays:
     """The methods of `manager.replays.Replays`."""
 

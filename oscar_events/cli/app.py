@@ -13,12 +13,16 @@ from typing import Annotated
 
 import typer
 
-from oscar_events.cli import deadletters, quarantine, replay, runs, services
+from oscar_events.cli import buckets, deadletters, ledger, quarantine, replay, runs, services, topics
+from oscar_events.cli.asyncapi import asyncapi
+from oscar_events.cli.backfill import backfill
+from oscar_events.cli.components import dispatcher, ingest
+from oscar_events.cli.config import config as config_command
 from oscar_events.cli.demo.command import demo
 from oscar_events.cli.doctor import doctor
 from oscar_events.cli.events import events
 from oscar_events.cli.exit_codes import MEANINGS, ExitCode, exit_code
-from oscar_events.cli.options import Data
+from oscar_events.cli.options import Config, Data
 from oscar_events.cli.up import up
 from oscar_events.cli.why import why
 from oscar_events.errors import DocumentError, OscarEventsError
@@ -29,6 +33,9 @@ app = typer.Typer(
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()) + ".",
 )
 app.command()(up)
+app.command()(ingest)
+app.command()(dispatcher)
+app.command("config")(config_command)
 app.command()(demo)
 app.command()(services.apply)
 app.add_typer(services.services, name="services")
@@ -37,9 +44,14 @@ app.command()(runs.logs)
 app.command()(why)
 app.command()(events)
 app.command()(doctor)
+app.command()(asyncapi)
 app.add_typer(deadletters.deadletters, name="deadletters")
 app.add_typer(quarantine.quarantine, name="quarantine")
 app.add_typer(replay.replay, name="replay")
+app.add_typer(buckets.buckets, name="buckets")
+app.command()(backfill)
+app.add_typer(topics.topics, name="topics")
+app.add_typer(ledger.ledger, name="ledger")
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,6 +65,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     data: Data = None,
+    config: Config = None,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
     ] = False,

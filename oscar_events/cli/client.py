@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from oscar_events.cli.again import DeadLetters, Quarantine, Replays
-from oscar_events.cli.again_client import FrontDeadLetters, FrontQuarantine, FrontReplays
+from oscar_events.cli.again import Backfills, DeadLetters, Quarantine, Replays
+from oscar_events.cli.again_client import FrontBackfills, FrontDeadLetters, FrontQuarantine, FrontReplays
 from oscar_events.cli.front import Front
 from oscar_events.cli.journal import Journal
 from oscar_events.cli.journal_client import FrontJournal
@@ -27,6 +27,7 @@ class FrontClient:
         self.deadletters: DeadLetters = FrontDeadLetters(self._front)
         self.quarantine: Quarantine = FrontQuarantine(self._front)
         self.replays: Replays = FrontReplays(self._front)
+        self.backfills: Backfills = FrontBackfills(self._front)
         self.journal: Journal = FrontJournal(self._front)
 
     async def is_there(self) -> bool:

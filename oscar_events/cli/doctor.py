@@ -28,9 +28,11 @@ def doctor(context: typer.Context, data: Data = None, as_json: Json = False) -> 
     Ends with 1 if something does not work, with 0 if there are only warnings.
     """
     from oscar_events.cli import output
+    from oscar_events.cli.broker import quiet_client
     from oscar_events.doctor.examination import examine
     from oscar_events.doctor.finding import Level
 
+    quiet_client()
     directory = data_directory(context)
     findings = asyncio.run(examine(directory, _front(directory)))
     if as_json:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +22,8 @@ from oscar_events.cli.platform import Platform, ask
 
 # As `runs follow`: a person sees no delay, the platform no load.
 _LOOK_S = 0.5
+# Events whose next telling is not printed again: MinIO's second target comes seconds later, at some 100 a second.
+_REMEMBERED = 1000
 
 
 def events(
@@ -52,9 +56,10 @@ def events(
             return
         if not follow and not page["events"]:
             sys.stdout.write("No events.\n")
+        printed: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
         while True:
-            for row in page["events"]:
-                _print(row, as_json)
+            for row, count in _folded(page["events"], printed, as_json=as_json):
+                _print(row, count, as_json)
             sys.stdout.flush()
             if not follow:
                 return
@@ -66,19 +71,42 @@ def events(
     ask(data_directory(context), listing, running=follow)
 
 
-def _print(row: dict[str, Any], as_json: bool) -> None:
-    sys.stdout.write((json.dumps(row, ensure_ascii=False) if as_json else line(row)) + "\n")
+def _folded(
+    rows: Sequence[dict[str, Any]], printed: deque[tuple[str, str]], *, as_json: bool
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the rows, each with how often its source told it; what is in `printed` already is not said again.
+
+    For scripts each telling is a row of its own, as it is a record of the log.
+    """
+    count = Counter(_name(row) for row in rows)
+    for row in rows:
+        name = _name(row)
+        if as_json or row["id"] is None:
+            yield row, 1
+        elif name not in printed:
+            printed.append(name)
+            yield row, count[name]
 
 
-def line(row: dict[str, Any]) -> str:
-    """Return an event as people read it."""
+def _name(row: dict[str, Any]) -> tuple[str, str]:
+    return row["id"], row["source"]
+
+
+def _print(row: dict[str, Any], count: int, as_json: bool) -> None:
+    sys.stdout.write((json.dumps(row, ensure_ascii=False) if as_json else line(row, count)) + "\n")
+
+
+def line(row: dict[str, Any], count: int = 1) -> str:
+    """Return an event as people read it. count: how often its source told it."""
     from oscar_events.cli import output
+    from oscar_events.cli.why import repeated
 
     when = output.moment(row["recorded"])
     if row["unreadable"]:
         return f"{when}  unreadable, in quarantine: {row['unreadable']}"
     size = "" if row["size"] is None else f"  {row['size']} bytes"
-    return f"{when}  {row['source']:<10} {row['action']:<8} {row['bucket']}/{row['key']}{size}  {_started(row)}"
+    what = f"{row['source']:<10} {row['action']:<8} {row['bucket']}/{row['key']}{size}"
+    return f"{when}  {what}  {_started(row)}{repeated(count)}"
 
 
 def _started(row: dict[str, Any]) -> str:

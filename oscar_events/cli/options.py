@@ -16,6 +16,7 @@ from oscar_events.cli import completion
 from oscar_events.datadir import DataDirectory
 
 DATA_VARIABLE = "OSCAR_EVENTS_DATA"
+CONFIG_VARIABLE = "OSCAR_EVENTS_CONFIG"
 
 Data = Annotated[
     Path | None,
@@ -24,6 +25,16 @@ Data = Annotated[
         metavar="DIR",
         help=f"The platform's directory; before or after the command, or in {DATA_VARIABLE}. "
         "Otherwise ~/.local/share/oscar-events, without a usable home ./oscar-events-data.",
+        show_default=False,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help=f"The platform's configuration; before the command, or in {CONFIG_VARIABLE}. "
+        "Otherwise config.yaml in its directory.",
         show_default=False,
     ),
 ]
@@ -56,14 +67,19 @@ ServiceName = Annotated[
 def data_directory(context: typer.Context) -> DataDirectory:
     """Return the directory a command is about."""
     named = named_directory(context) or os.environ.get(DATA_VARIABLE)
-    return DataDirectory(Path(named) if named else default_directory())
+    config = _nearest(context, "config") or os.environ.get(CONFIG_VARIABLE)
+    return DataDirectory(Path(named) if named else default_directory(), Path(config) if config else None)
 
 
 def named_directory(context: typer.Context) -> Path | None:
     """Return what --data says, the one nearest to the command first; None if it is not given."""
+    return _nearest(context, "data")
+
+
+def _nearest(context: typer.Context, option: str) -> Path | None:
     level: typer.Context | None = context
     while level is not None:
-        if isinstance(named := level.params.get("data"), Path):
+        if isinstance(named := level.params.get(option), Path):
             return named
         level = level.parent  # type: ignore[assignment] # typer's own base class, with the same attributes
     return None

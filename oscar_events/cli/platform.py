@@ -1,26 +1,34 @@
-"""The platform as a command sees it: the one that runs on the data directory, or, when none does, its files.
+"""The platform as a command sees it: a cluster's broker and database; on a laptop the platform that runs on the data
+directory, or, when none does, its files.
 
-In:  a data directory. Out: a `Platform`; both kinds answer alike.
+In:  a data directory. Out: a `Platform`; all kinds answer alike.
 Not here: what it answers (manager/control.py), HTTP (client.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from oscar_events.cli.again import DeadLetters, Quarantine, Replays
+from oscar_events.cli.again import Backfills, DeadLetters, Quarantine, Replays
 from oscar_events.cli.journal import Journal
 from oscar_events.datadir import DataDirectory
 from oscar_events.errors import ConfigurationError, InUseError, UnavailableError
+
+if TYPE_CHECKING:
+    from oscar_events.config import PlatformConfig
+    from oscar_events.manager.backfill import Listing, Listings
 
 T = TypeVar("T")
 
 # A platform that starts writes up.json within a second or two, and another command is through in milliseconds.
 PATIENCE_S = 10.0
 _LOOK_AGAIN_S = 0.05
+_OF_CLUSTERS = ("OSCAR_EVENTS_KAFKA__", "OSCAR_EVENTS_LEDGER__")
 
 
 class Platform(Protocol):
@@ -32,6 +40,8 @@ class Platform(Protocol):
     def quarantine(self) -> Quarantine: ...
     @property
     def replays(self) -> Replays: ...
+    @property
+    def backfills(self) -> Backfills: ...
     @property
     def journal(self) -> Journal: ...
     async def apply(
@@ -75,9 +85,19 @@ async def open_platform(
 ) -> AsyncIterator[Platform]:
     """Yield the platform on this directory: through its front if it runs, else its files, locked meanwhile.
 
+    Where the configuration names broker and database, these are opened: they are there whatever runs.
+
     create: make the directory if there is none. running: refuse when no platform runs, as then nothing will change.
     Raises ConfigurationError if there is no data directory, UnavailableError, InUseError.
     """
+    if _may_name_cluster(directory):
+        from oscar_events.config import load_config
+
+        config = load_config(directory)
+        if config.settings.is_cluster:
+            async with AsyncExitStack() as stack:
+                yield await _cluster(directory, config, stack)
+            return
     if not create and not directory.exists():
         raise ConfigurationError(
             f"{directory.path} is no data directory; name one with --data, or start a platform there with "
@@ -85,6 +105,29 @@ async def open_platform(
         )
     async with AsyncExitStack() as stack:
         yield await _open(directory, stack, running)
+
+
+def _may_name_cluster(directory: DataDirectory) -> bool:
+    """Whether it is worth reading the configuration, which takes longer than a laptop's whole command."""
+    if any(name.startswith(_OF_CLUSTERS) for name in os.environ):
+        return True
+    try:
+        text = directory.config.read_bytes()
+    except OSError:
+        return directory.config_is_named
+    return b"kafka" in text or b"ledger" in text
+
+
+async def _cluster(directory: DataDirectory, config: PlatformConfig, stack: AsyncExitStack) -> Platform:
+    from oscar_events.bus.late import LateBus
+    from oscar_events.cli.broker import quiet_client
+    from oscar_events.manager.cluster import cluster_bus, cluster_control, cluster_ledger, required
+
+    quiet_client()
+    kafka, database = required(config)
+    ledger = await stack.enter_async_context(cluster_ledger(database))
+    bus = await stack.enter_async_context(LateBus(lambda: cluster_bus(kafka)))
+    return cluster_control(ledger, bus, directory, config, _listings(config))
 
 
 async def _open(directory: DataDirectory, stack: AsyncExitStack, running: bool) -> Platform:
@@ -128,4 +171,16 @@ async def _files(directory: DataDirectory, stack: AsyncExitStack, running: bool)
 
     ledger = await stack.enter_async_context(SqliteLedger(directory.ledger_db))
     bus = await stack.enter_async_context(SqliteBus(directory.log_db))
-    return laptop_control(ledger, bus, directory, load_config(directory))
+    config = load_config(directory)
+    return laptop_control(ledger, bus, directory, config, listings=_listings(config, directory.buckets))
+
+
+def _listings(config: PlatformConfig, buckets: Path | None = None) -> Listings:
+    """Return what makes the listings of these stores. buckets: the directory of a laptop's own."""
+
+    def make() -> Sequence[Listing]:
+        from oscar_ingest.listings.configured import listers
+
+        return listers(config, buckets)
+
+    return make

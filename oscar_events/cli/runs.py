@@ -19,7 +19,6 @@ from oscar_events.cli.platform import Platform, ask
 from oscar_events.cli.why import waits_for
 from oscar_events.datadir import DataDirectory
 from oscar_events.execution import State
-from oscar_events.mistakes import nearest
 
 runs = typer.Typer(invoke_without_command=True)
 
@@ -87,6 +86,8 @@ async def _no_runs(platform: Platform, service: str) -> str:
     names = [one["name"] for one in await platform.services()]
     if service in names or await platform.runs(service=service, limit=1):
         return "No runs."
+    from oscar_events.mistakes import nearest  # late: it brings pydantic
+
     meant = nearest(service, names)
     return f"No runs: there is no service {service}" + (f"; did you mean {meant}?" if meant else ".")
 
@@ -145,19 +146,22 @@ def follow(
         str | None,
         typer.Argument(metavar="RUN", help="Default: every run.", show_default=False, autocompletion=completion.runs),
     ] = None,
+    service: Service = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Print a line whenever a run is seen in a new state, or any run until Ctrl-C. Short runs are seen when they ended.
 
-    With RUN: ends when the run does, with 0 if it succeeded and 1 if not.
+    With RUN: ends when the run does, with 0 if it succeeded and 1 if not. Without, on a cluster: only the ends of runs,
+    as soon as the broker tells them.
     """
-
-    async def following(platform: Platform) -> bool:
-        return await (_follow_all(platform, as_json) if run is None else _follow_one(platform, run, as_json))
-
     directory = data_directory(context)
-    if not ask(directory, following, running=run is None or not _has_ended(directory, run)):
+    if run is None:
+        asyncio.run(_follow_all(directory, service, as_json))
+        return
+    if service is not None:
+        raise typer.BadParameter("it is for all runs; a run has one service", param_hint="--service")
+    if not ask(directory, lambda platform: _follow_one(platform, run, as_json), running=not _has_ended(directory, run)):
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -202,14 +206,11 @@ def _has_ended(directory: DataDirectory, run: str) -> bool:
     return State(ask(directory, lambda platform: platform.run(run))["state"]).is_terminal
 
 
-async def _follow_all(platform: Platform, as_json: bool) -> bool:
-    from oscar_events.cli.listing import Watch
+async def _follow_all(directory: DataDirectory, service: str | None, as_json: bool) -> None:
+    from oscar_events.cli.follow import moves
 
-    watch = Watch(platform)
-    while True:
-        for run in await watch.changes():
-            _print_change(run, as_json)
-        await asyncio.sleep(_LOOK_S)
+    async for run in moves(directory, service):
+        _print_change(run, as_json)
 
 
 async def _follow_one(platform: Platform, run: str, as_json: bool) -> bool:
@@ -228,17 +229,27 @@ async def _follow_one(platform: Platform, run: str, as_json: bool) -> bool:
 
 
 async def _follow_log(platform: Platform, run: str, attempt: int | None) -> None:
-    """Print the log as it grows. Once its middle is left out, the rest is printed when it is complete."""
+    """Print the log as it grows. Once its middle is left out, the rest is printed when it is complete.
+
+    On a cluster it is printed when the attempt has ended, which is said.
+    """
+    from oscar_events.errors import NotYetError
     from oscar_events.execution import State
 
     found = await platform.run(run)
     number = attempt or found["attempt"]
-    printed = b""
+    printed, is_told = b"", False
     while True:
         # The state first: a log read after the end is complete.
         found = await platform.run(run)
         has_ended = State(found["state"]).is_terminal or found["attempt"] > number
-        log = await platform.log(run, number)
+        try:
+            log = await platform.log(run, number)
+        except NotYetError:
+            log = b""
+            if not is_told:
+                sys.stderr.write("on a cluster the log is printed when the attempt has ended; waiting for that\n")
+            is_told = True
         if log.startswith(printed):
             _write(log[len(printed) :])
             printed = log

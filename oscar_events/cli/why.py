@@ -19,6 +19,7 @@ from oscar_events.cli.moments import FORMS, moment
 from oscar_events.cli.options import Data, Json, data_directory
 from oscar_events.cli.platform import ask
 from oscar_events.errors import ConfigurationError
+from oscar_events.job import FailureClass
 
 # Services that started nothing are shown up to here, by event; --json has them all.
 _SHOWN = 10
@@ -93,7 +94,11 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield from _event(event)
     if found["more_events"]:
         yield f"\n{found['more_events']} older events; --limit shows more"
-    if not found["events"]:
+    if not found["events"] and (wrote := found["result_of"]) is not None:
+        yield f"\nresult of run {wrote['id']} of {wrote['service']}, which ended {_clock(wrote['ended_at'])}"
+        yield "no event of it is known"
+        yield from _services_now(found)
+    elif not found["events"]:
         yield f"\nno event of it is known, back to {_clock(found['since'])}"
         yield from (f"  - {_with_clock(one)}" for one in found["advice"])
         yield from _services_now(found)
@@ -113,9 +118,7 @@ def _event(event: Mapping[str, Any]) -> Iterator[str]:
     else:
         facts = [f"{event['size']} bytes" if event["size"] is not None else "", _version(event), event["id"]]
         yield f"{event['action']} {_clock(event['time'])}  {', '.join(fact for fact in facts if fact)}"
-        for one in event["seen"]:
-            reason = f" ({one['reason']})" if one["reason"] else ""
-            yield f"  seen {_clock(one['time'])} by {one['source']}{reason}"
+        yield from _seen(event["seen"])
     others = []
     for one in event["services"]:
         if one["runs"]:
@@ -124,6 +127,21 @@ def _event(event: Mapping[str, Any]) -> Iterator[str]:
             others.append(f"  {one['service']}: {one['verdict']}: {_with_clock(one['reason'])}")
     yield from _shortened(others)
     yield from _elsewhere(event["elsewhere"])
+
+
+def _seen(tellings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for all that a source told alike: with a fast and a durable target MinIO tells everything twice."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for one in tellings:
+        alike.setdefault((one["source"], one["reason"]), []).append(one["time"])
+    for (source, reason), times in alike.items():
+        how = f" ({reason})" if reason else ""
+        yield f"  seen {_clock(times[0])} by {source}{how}{repeated(len(times))}"
+
+
+def repeated(count: int) -> str:
+    """Return how often something was told, for the end of its line; nothing for once."""
+    return "" if count == 1 else ", twice" if count == 2 else f", {count} times"
 
 
 def _version(event: Mapping[str, Any]) -> str:
@@ -139,13 +157,13 @@ def _started(one: Mapping[str, Any]) -> Iterator[str]:
         for attempt in run["attempts"]:
             yield f"    attempt {attempt['number']}: {_attempt(attempt)}"
         if run["waits"] is not None:
-            yield f"    {waits_for(run['waits'])}"
+            yield f"    {_still_waits_for(run)}"
         if reason := _own_reason(run):
             yield f"    {reason}"
         yield from (f"    wrote {written}" for written in run["outputs"])
         if run["state"] != "succeeded":
             yield from (f"    | {line}" for line in run["log_tail"])
-        if run["state"] == "dead" and not run["redriven_as"] and not run["purged_at"]:
+        if _may_be_sent_again(run):
             yield f"    to send it again: oscar-events deadletters redrive {run['id']}"
 
 
@@ -155,6 +173,20 @@ def waits_for(waits: Mapping[str, Any]) -> str:
     is_later = until is not None and datetime.fromisoformat(until) > datetime.now(UTC)
     when = f"next try at {_clock(until)}: " if is_later else ""
     return f"{when}{waits['reason']}"
+
+
+def _still_waits_for(run: Mapping[str, Any]) -> str:
+    """Return the same below the run's attempts: why the last one failed has been said there."""
+    waits, last = run["waits"], run["attempts"][-1]["reason"] if run["attempts"] else ""
+    if last and waits["reason"].endswith(last):
+        return waits_for({**waits, "reason": f"after attempt {run['attempts'][-1]['number']}"})
+    return waits_for(waits)
+
+
+def _may_be_sent_again(run: Mapping[str, Any]) -> bool:
+    """Whether to say how: not of what fails the same way each time."""
+    is_for_good = bool(run["attempts"]) and run["attempts"][-1]["failure"] == FailureClass.PERMANENT
+    return run["state"] == "dead" and not run["redriven_as"] and not run["purged_at"] and not is_for_good
 
 
 def _own_reason(run: Mapping[str, Any]) -> str:

@@ -89,12 +89,15 @@ def dead_letters(connection: Connection) -> Iterator[Finding]:
 def quarantine(connection: Connection, facts: LogFacts) -> Iterator[Finding]:
     """Count the messages in quarantine that nobody settled."""
     query = select(func.count()).where(quarantine_settled.c.topic_id == facts.topics.get(QUARANTINE, ""))
-    count = max(facts.records.get(QUARANTINE, 0) - _count(connection, query), 0)
+    yield in_quarantine(max(facts.records.get(QUARANTINE, 0) - _count(connection, query), 0))
+
+
+def in_quarantine(count: int) -> Finding:
+    """Say how many messages are in quarantine that nobody settled."""
     if count:
         fix = "see why, then send them again or purge them: oscar-events quarantine list"
-        yield warning("quarantine", f"messages that came in and are no usable events: {count}", fix)
-    else:
-        yield ok("quarantine", "none")
+        return warning("quarantine", f"messages that came in and are no usable events: {count}", fix)
+    return ok("quarantine", "none")
 
 
 def unfinished_replays(connection: Connection, *, is_running: bool) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """The whole examination: every check that makes sense here, in the order in which things are mended.
 
 In:  a data directory; what its running platform says of itself, if one runs. Out: findings.
-Not here: the checks (the modules beside this), asking the front and printing (cli/doctor.py).
+Not here: the checks (the modules beside this), what a cluster has instead of files (cluster.py), asking the front and
+printing (cli/doctor.py).
 
 What cannot be looked at because something before it is broken is left out: that is mended first.
 """
@@ -16,7 +17,9 @@ from oscar_events.bus.sqlite import log_facts
 from oscar_events.config import PlatformConfig, load_config
 from oscar_events.datadir import DataDirectory
 from oscar_events.doctor import databases, directory, machine, storage
+from oscar_events.doctor.cluster import examine_cluster
 from oscar_events.doctor.finding import Finding, Level, error, ok, warning
+from oscar_events.doctor.notified import notified
 from oscar_events.errors import OscarEventsError
 from oscar_events.ledger import services
 from oscar_events.ledger.schema import Age, age
@@ -40,7 +43,14 @@ class FrontAnswer:
 
 async def examine(place: DataDirectory, front: FrontAnswer | None) -> list[Finding]:
     """Return all findings. front: None if nobody holds the directory."""
+    config = _config(place)
+    if config.settings.is_cluster:
+        return await examine_cluster(place, config)
     found = list(chain(machine.python(), machine.sqlite_library(), machine.shell()))
+    misread = [one for one in directory.configuration(place) if one.level is Level.ERROR]
+    if misread and not place.exists():
+        # It may be a cluster's, which holds config.yaml and no more: before that is read nobody knows what it lacks.
+        return found + misread
     usable = list(directory.usable(place))
     found += usable
     if any(one.level is Level.ERROR for one in usable):
@@ -50,11 +60,12 @@ async def examine(place: DataDirectory, front: FrontAnswer | None) -> list[Findi
     found += running(front) if front is not None else chain(stopped(), directory.left_over(place))
     stored, of_databases = _databases(place, is_running=front is not None)
     found += of_databases
-    config = _config(place)
     aliases = laptop_aliases(config)
     found += chain(storage.folders(stored, place.buckets, aliases), storage.backends(stored))
-    found += chain(storage.tenants(config), storage.told_of(stored, config, aliases))
+    found += chain(storage.tenants(config), storage.undefined(stored, config, aliases))
+    found += storage.told_of(stored, config, aliases)
     found += await storage.stores(stored, config, aliases, SecretStore(place.secrets))
+    found += await notified(stored, config, aliases)
     return found
 
 

@@ -19,6 +19,7 @@ from oscar_events.doctor.finding import Finding, error, ok, warning
 from oscar_events.errors import OscarEventsError
 from oscar_events.event import DEFAULT_TENANT
 from oscar_events.ledger.services import StoredService
+from oscar_events.manager.undefined_providers import Undefined, undefined_providers
 from oscar_events.matching import Aliases, canonical_provider
 from oscar_events.secrets import SecretMissingError, SecretStore, referred
 from oscar_events.service import Service
@@ -72,6 +73,7 @@ def tenants(config: PlatformConfig) -> Iterator[Finding]:
 def told_of(services: Sequence[StoredService], config: PlatformConfig, aliases: Aliases) -> Iterator[Finding]:
     """Check that somebody tells of the objects in remote inputs."""
     speaking = {canonical_provider(source.route.provider, aliases) for source in config.sources.values()}
+    speaking |= {one.meant for one in _undefined(services, config, aliases)}  # whose slip is told instead
     for stored in services:
         for index, place in enumerate(stored.service.input):
             provider = canonical_provider(place.storage_provider, aliases)
@@ -79,6 +81,19 @@ def told_of(services: Sequence[StoredService], config: PlatformConfig, aliases: 
                 what = f"service {stored.service.name}: no source tells of the objects in input[{index}], {provider}"
                 fix = f"add a source with `provider: {provider}` to config.yaml, and have the store notify it"
                 yield warning("sources", what, fix)
+
+
+def undefined(services: Sequence[StoredService], config: PlatformConfig, aliases: Aliases) -> Iterator[Finding]:
+    """Check that somebody defines the storage that each source speaks of."""
+    for one in _undefined(services, config, aliases):
+        what = f"source {one.source}: nobody defines its provider {one.provider}"
+        fix = f"define it under `storage_providers` in config.yaml, or mend sources.{one.source}.provider there"
+        meant = f"write `provider: {one.meant}` if that is meant; else " if one.meant else ""
+        yield warning("sources", what, f"{meant}{fix}")
+
+
+def _undefined(services: Sequence[StoredService], config: PlatformConfig, aliases: Aliases) -> Iterator[Undefined]:
+    return undefined_providers(config, (stored.service for stored in services), aliases)
 
 
 async def stores(
@@ -108,12 +123,16 @@ async def _bucket(
     if kind not in ("minio", "s3"):
         return warning("storage", f"{what}: runs cannot use storage of the type {kind}", "use s3, minio or local")
     # Late: obstore is loaded only where a service uses a remote store.
+    from oscar_supervisor.storage.port import BucketMissingError
     from oscar_supervisor.storage.s3_look import look_into
 
     try:
         await asyncio.to_thread(look_into, _revealed(settings, secrets), bucket, ANSWER_SECONDS)
     except SecretMissingError as missing:
         return error("storage", f"{what}: {missing}", "apply the service again with its secrets")
+    except BucketMissingError as missing:
+        fix = f"make the bucket, like `mc mb ALIAS/{bucket}`, or apply the service with another path"
+        return error("storage", f"{what}: {missing}", fix)
     except OscarEventsError as wrong:
         return error(
             "storage", f"{what}: {wrong}", f"start the store if it is down, or mend {provider} where it is set"

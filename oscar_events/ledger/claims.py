@@ -6,19 +6,20 @@ Not here: decoding and quarantine (oscar_dispatcher/intake.py), what an event ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from oscar_events.codec import subject
+from oscar_events.errors import OscarEventsError
 from oscar_events.event import StorageEvent
 from oscar_events.execution import State
 from oscar_events.identity import execution_id
 from oscar_events.ledger.moves import enqueue
 from oscar_events.ledger.port import now
+from oscar_events.ledger.rows import insert_unless_there, upsert
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.tables import PURGED, events, executions, gaps, positions
 from oscar_events.matching import Match
@@ -44,11 +45,22 @@ Wanted = dict[str, tuple[Sighting, Match]]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a partition has been read. topic_id: of the topic's life, not its name."""
+    """How far a partition has been read. topic_id: of the topic's life, not its name.
+
+    since: what the ledger had stored, as far as the reader knows; None if it does not know of anything stored.
+    """
 
     topic_id: str
     partition: int
     next_offset: int
+    since: int | None = None
+
+
+class LedgerForgotError(OscarEventsError):
+    """The ledger knows of less than it told before: it was restored, or another copy of it took over, meanwhile.
+
+    Whoever claims reads again from where the ledger is now: a new position stored over the hole would hide it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +81,20 @@ def claim(
 ) -> set[str]:
     """Insert an execution for each event and service it starts, unless there is one; return the services with new ones.
 
-    Events are matched with the services of this transaction. Rows are inserted in the order of their ids, so that two
-    claimers cannot wait for each other in a circle.
+    Events are matched with the services of this transaction, and nobody changes those before it ends. Rows are inserted
+    in the order of their ids, so that two claimers cannot wait for each other in a circle. Raises LedgerForgotError;
+    then nothing is claimed.
     """
-    catalogue.refresh(connection)
+    read = list(read)
+    _require_known(connection, read)
+    catalogue.refresh(connection, hold=True)
     wanted = {
         execution_id(sighting.event.tenant, match.service_uid, sighting.event.id): (sighting, match)
         for sighting in sightings
         for match in _matches(catalogue, sighting.event)
     }
-    new = _insert_wanted(connection, catalogue, _without_old_times(connection, wanted))
+    wanted = _without_known_contents(connection, _without_old_times(connection, wanted))
+    new = _insert_wanted(connection, catalogue, wanted)
     _store_positions(connection, read)
     return {row["service_uid"] for row in new}
 
@@ -87,6 +103,7 @@ def claim_again(
     connection: Connection, catalogue: Catalogue, sightings: Sequence[Sighting], again: Again
 ) -> tuple[int, int]:
     """Claim for one service, as a replay does; return how many events it wants and how many executions are new."""
+    catalogue.refresh(connection, hold=True)
     wanted = wanted_again(connection, catalogue, sightings, again)
     return len(wanted), len(_insert_wanted(connection, catalogue, wanted, again.replay))
 
@@ -100,7 +117,8 @@ def wanted_again(connection: Connection, catalogue: Catalogue, sightings: Sequen
         for match in _matches_of(catalogue, sighting.event)
         if match.service_uid == again.service_uid
     }
-    return _without_old_times(connection, wanted)
+    wanted = _without_old_times(connection, wanted)
+    return wanted if again.replay is not None else _without_known_contents(connection, wanted)
 
 
 def known(connection: Connection, execution_ids: Collection[str]) -> set[str]:
@@ -113,6 +131,32 @@ def known(connection: Connection, execution_ids: Collection[str]) -> set[str]:
     return found
 
 
+def claimed_with_etags(
+    connection: Connection, provider: str, bucket: str, contents: Collection[tuple[bytes, str]]
+) -> dict[tuple[bytes, str], set[str]]:
+    """Return, per key and ETag, the uids of the services that have an execution for an event of that content."""
+    wanted = {(subject(key), etag): (key, etag) for key, etag in contents}
+    places = sorted(wanted)
+    found: dict[tuple[bytes, str], set[str]] = {content: set() for content in wanted.values()}
+    for start in range(0, len(places), _IDS_PER_QUERY):
+        some = places[start : start + _IDS_PER_QUERY]
+        query = (
+            select(events.c.subject, events.c.etag, executions.c.service_uid)
+            .join(executions, executions.c.event_key == events.c.key)
+            .where(
+                events.c.provider == provider,
+                events.c.bucket == bucket,
+                events.c.subject.in_({name for name, _ in some}),
+                events.c.etag.in_({etag for _, etag in some}),
+            )
+        )
+        for row in connection.execute(query):
+            content = wanted.get((row.subject, row.etag))
+            if content is not None:  # of a key's, not only some other key's
+                found[content].add(row.service_uid)
+    return found
+
+
 def stored_positions(connection: Connection, topic_id: str) -> dict[int, int]:
     """Return the next offset to read, per partition that was ever read."""
     query = select(positions.c.partition, positions.c.next_offset).where(positions.c.topic_id == topic_id)
@@ -120,10 +164,16 @@ def stored_positions(connection: Connection, topic_id: str) -> dict[int, int]:
 
 
 def record_gap(connection: Connection, topic_id: str, partition: int, wanted: int, first: int) -> None:
-    """Write down that the log no longer had offsets wanted to first - 1, and go on at first."""
+    """Write down that the log did not reach to wanted, and go on at first.
+
+    Also backwards: a log that lost its end gives the offsets after it again, to other events.
+    """
     row = {"topic_id": topic_id, "partition": partition, "wanted_offset": wanted, "first_offset": first}
     connection.execute(insert(gaps).values(**row, found_at=now(connection)))
     _store_positions(connection, [Position(topic_id, partition, first)])
+    if wanted > first:
+        place = (positions.c.topic_id == topic_id) & (positions.c.partition == partition)
+        connection.execute(update(positions).where(place).values(next_offset=first))
 
 
 def _matches(catalogue: Catalogue, event: StorageEvent) -> list[Match]:
@@ -183,6 +233,31 @@ def _without_old_times(connection: Connection, wanted: Wanted) -> Wanted:
     return kept
 
 
+def _without_known_contents(connection: Connection, wanted: Wanted) -> Wanted:
+    """Drop what a listing brought of a content that the service has had, where ids cannot tell (design §3.9).
+
+    Never what a notification told: the same content uploaded again is a new event. So this is best effort: a version
+    that nobody told of is passed over if its content is that of an earlier one, and a notification that comes after the
+    listing starts a second run.
+    """
+    kept: Wanted = {}
+    held: set[tuple[object, ...]] = set()  # by this batch, before it is in the ledger
+    for identity, (sighting, match) in wanted.items():  # in the order of the bus
+        event = sighting.event
+        if event.etag:
+            content = (match.service_uid, event.provider, event.bucket, event.key, event.etag)
+            if event.by_etag and (content in held or match.service_uid in _uids_with_its_content(connection, event)):
+                continue
+            held.add(content)
+        kept[identity] = (sighting, match)
+    return kept
+
+
+def _uids_with_its_content(connection: Connection, event: StorageEvent) -> set[str]:
+    content = (event.key, event.etag or "")
+    return claimed_with_etags(connection, event.provider, event.bucket, [content])[content]
+
+
 def _claimed_under_newer_time(connection: Connection, event: StorageEvent) -> set[str]:
     rows = connection.execute(
         _same_file,
@@ -229,19 +304,18 @@ def _store_events(connection: Connection, sightings: Iterable[Sighting]) -> None
             "size": sighting.event.size,
             "file_id": sighting.event.file_id,
             "modified_ns": sighting.event.modified_ns,
+            "etag": sighting.event.etag,
             "recorded_at": int(sighting.event.recorded.timestamp() * 1000),
             "envelope": sighting.envelope,
         }
         for sighting in sightings
     }
-    statement = _dialect(connection).insert(events)
     # What a purge emptied is there again for the new execution; what is kept stays as it was first told.
-    refilled = statement.on_conflict_do_update(
-        index_elements=[events.c.key],
-        set_={"envelope": statement.excluded.envelope},
-        where=events.c.envelope == PURGED,
-    )
-    connection.execute(refilled, [rows[identity] for identity in sorted(rows)])
+    upsert(connection, events, [rows[key] for key in sorted(rows)], ("key",), ("envelope",), _was_purged)
+
+
+def _was_purged(_: Any) -> ColumnElement[bool]:
+    return events.c.envelope == PURGED
 
 
 def _execution(
@@ -268,28 +342,34 @@ def _execution(
 
 def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
     """Insert executions unless there are such; return the ids of the new ones. Whoever calls queues them."""
-    statement = _dialect(connection).insert(executions).on_conflict_do_nothing().returning(executions.c.id)
-    return set(connection.scalars(statement, rows))
+    return insert_unless_there(connection, executions, rows, returning="id")
+
+
+def forgot(stored: Mapping[int, int], known: Mapping[int, int]) -> list[int]:
+    """Return the partitions of which the ledger has stored less than was known, given next offsets by partition."""
+    return [partition for partition, before in known.items() if stored.get(partition, -1) < before]
+
+
+def _require_known(connection: Connection, read: Sequence[Position]) -> None:
+    for topic_id in sorted({position.topic_id for position in read if position.since is not None}):
+        known = {one.partition: one.since for one in read if one.topic_id == topic_id and one.since is not None}
+        if lost := forgot(stored_positions(connection, topic_id), known):
+            raise LedgerForgotError(f"the ledger no longer knows how far partitions {lost} were read")
 
 
 def _store_positions(connection: Connection, read: Iterable[Position]) -> None:
     """Store the positions as a maximum: a claimer that was slower never takes another back."""
+    furthest: dict[tuple[str, int], int] = {}
     for position in read:
-        values = {
-            "topic_id": position.topic_id,
-            "partition": position.partition,
-            "next_offset": position.next_offset,
-        }
-        statement = _dialect(connection).insert(positions).values(values)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[positions.c.topic_id, positions.c.partition],
-                set_={"next_offset": statement.excluded.next_offset},
-                where=positions.c.next_offset < statement.excluded.next_offset,
-            )
-        )
+        place = (position.topic_id, position.partition)
+        furthest[place] = max(position.next_offset, furthest.get(place, 0))
+    rows = [
+        {"topic_id": topic_id, "partition": partition, "next_offset": furthest[topic_id, partition]}
+        for topic_id, partition in sorted(furthest)
+    ]
+    upsert(connection, positions, rows, ("topic_id", "partition"), ("next_offset",), _is_further)
 
 
-def _dialect(connection: Connection) -> Any:
-    """Return the module with this database's INSERT ... ON CONFLICT, which SQLAlchemy writes once per dialect."""
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
+def _is_further(excluded: Any) -> ColumnElement[bool]:
+    further: ColumnElement[bool] = positions.c.next_offset < excluded.next_offset
+    return further

@@ -7,19 +7,20 @@ before (retry.py: `retry.max_age` is theirs).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, select
 
 from oscar_events.execution import State
 from oscar_events.ledger import roles
-from oscar_events.ledger.moves import move
+from oscar_events.ledger.moves import Move, end_queued
 from oscar_events.ledger.port import now
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.tables import executions, queue
 from oscar_events.service.amounts import lasting
 
-# Runs of a service that are ended in one unit: a few milliseconds, so that others are not kept from writing.
+# Runs of a service that are ended in one unit: a few milliseconds, so that others are not kept from writing. It ends
+# with the service that makes it as many: however many services have something overdue, it takes no longer than that.
 PER_UNIT = 256
 
 # A run is queued for the moment of its claim, so those that waited longest are the first of their service; one whose
@@ -33,17 +34,18 @@ _overdue = (
         queue.c.not_before_at <= bindparam("latest"),
         executions.c.created_at <= bindparam("latest"),
         executions.c.first_submit_at.is_(None),
+        executions.c.state == State.PENDING.value,
     )
     .order_by(queue.c.not_before_at, queue.c.execution_id)
     .limit(PER_UNIT)
+    .with_for_update(of=executions, skip_locked=True)
 )
-_dequeue = delete(queue).where(queue.c.execution_id == bindparam("of"))
 
 
 def expire(connection: Connection, epoch: int, limits: Mapping[str, int]) -> list[str]:
     """End what waited longer than its service lets it; return the runs, at most PER_UNIT of each service.
 
-    limits: service uid -> milliseconds from the claim. Raises FencedError.
+    limits: service uid -> milliseconds from the claim. While it returns any there may be more. Raises FencedError.
     """
     if not limits:
         return []
@@ -52,9 +54,11 @@ def expire(connection: Connection, epoch: int, limits: Mapping[str, int]) -> lis
     ended: list[str] = []
     for service_uid, limit in limits.items():
         parameters = {"service_uid": service_uid, "latest": time - limit}
-        for execution in connection.scalars(_overdue, parameters).all():
-            end(connection, execution, limit, time)
-            ended.append(execution)
+        late = connection.scalars(_overdue, parameters).all()
+        end(connection, late, limit, time)
+        ended += late
+        if len(ended) >= PER_UNIT:
+            break
     return ended
 
 
@@ -63,8 +67,8 @@ def is_overdue(created_at: int, first_submit_at: int | None, limit: int | None, 
     return limit is not None and first_submit_at is None and created_at + limit <= time
 
 
-def end(connection: Connection, execution: str, limit: int, time: int) -> None:
-    """End one pending run and take it out of the queue."""
+def end(connection: Connection, late: Sequence[str], limit: int, time: int) -> None:
+    """End pending runs and take them out of the queue."""
     reason = f"nothing began it within {lasting(limit / 1000)} of its claim, its service's dispatch.expire"
-    connection.execute(_dequeue, {"of": execution})
-    move(connection, execution, State.PENDING, State.EXPIRED, reason=reason, ended_at=time)
+    columns = {"reason": reason, "ended_at": time}
+    end_queued(connection, [Move(execution, State.PENDING, State.EXPIRED, columns) for execution in late])

@@ -1,25 +1,27 @@
-"""The lease: the right to submit an execution, for a time; and the permit that uses it.
+"""The lease: the right to submit an execution, for a time.
 
 In:  the scheduler's epoch and what it has room for. Out: leased attempts with all that is needed to build their jobs.
-Not here: who gets how much (oscar_dispatcher/fairness.py), what the end of an attempt means (ends.py).
+Not here: who gets how much (oscar_dispatcher/fairness.py), the permit that uses a lease (permits.py), what the end of
+an attempt means (ends.py).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from oscar_events.errors import FencedError
 from oscar_events.execution import State
-from oscar_events.ledger import expiry, roles
-from oscar_events.ledger.moves import SERVICE_DELETED, enqueue, move
+from oscar_events.ledger import ends, expiry, roles
+from oscar_events.ledger.moves import SERVICE_DELETED, enqueue, move, move_all, requeue
 from oscar_events.ledger.port import now
 from oscar_events.ledger.roles import SCHEDULER
-from oscar_events.ledger.tables import attempts, events, executions, is_live, queue, services
+from oscar_events.ledger.rows import among, insert_rows
+from oscar_events.ledger.tables import attempts, events, executions, is_in_flight, is_live, queue, services
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ _ready = (
         executions.c.created_at,
         executions.c.first_submit_at,
         services.c.revision.label("present"),
+        services.c.deleted_at,
         events.c.envelope,
         attempts.c.nonce,
     )
@@ -89,36 +92,32 @@ _ready = (
     .join(services, services.c.uid == executions.c.service_uid)
     .join(events, events.c.key == executions.c.event_key)
     .outerjoin(attempts, (attempts.c.execution_id == executions.c.id) & (attempts.c.number == executions.c.attempt))
-    .where(queue.c.service_uid == bindparam("service_uid"), queue.c.not_before_at <= bindparam("time"))
+    .where(
+        queue.c.service_uid == bindparam("service_uid"),
+        queue.c.not_before_at <= bindparam("time"),
+        executions.c.state == State.PENDING.value,
+    )
     .order_by(queue.c.not_before_at, queue.c.execution_id)
     .limit(bindparam("count"))
+    # What is being cancelled at this moment is left to whoever does it.
+    .with_for_update(of=executions, skip_locked=True)
 )
-_dequeue = delete(queue).where(queue.c.execution_id == bindparam("of"))
 _lease_again = (
     update(attempts)
     .where(attempts.c.execution_id == bindparam("of"), attempts.c.number == bindparam("attempt"))
     .values(token=bindparam("new_token"), epoch=bindparam("new_epoch"), lease_until=bindparam("new_until"))
 )
-_submit = (
-    update(attempts)
-    .where(
-        attempts.c.execution_id == bindparam("of"),
-        attempts.c.number == bindparam("attempt"),
-    )
-    .values(submitted_at=bindparam("time"), spec_hash=bindparam("hash"))
-)
 _held = (
-    select(
-        executions.c.state,
-        executions.c.first_submit_at,
-        executions.c.cancel_requested,
-        attempts.c.token,
-        attempts.c.lease_until,
-        attempts.c.spec_hash,
-        roles.scheduler_epoch,
-    )
+    select(executions.c.state, executions.c.attempt, attempts.c.token)
     .join(attempts, attempts.c.execution_id == executions.c.id)
     .where(executions.c.id == bindparam("of"), attempts.c.number == bindparam("attempt"))
+    # Both: who waits for the one alone finds the other as it was before.
+    .with_for_update(of=[executions, attempts])
+)
+_to_take_back = (
+    select(executions.c.state, executions.c.service_uid, executions.c.tenant)
+    .where(executions.c.id == bindparam("of"))
+    .with_for_update()
 )
 
 
@@ -145,85 +144,69 @@ def lease(
     for service_uid, count in shares:
         limit = (limits or {}).get(service_uid)
         ready = _in_time(connection, service_uid, count, limit, time)
-        leased.extend(_lease_one(connection, row, epoch, time + lease_ms) for row in ready)
+        leased.extend(_lease_all(connection, ready, epoch, time + lease_ms))
     return leased
 
 
 def _in_time(connection: Connection, service_uid: str, count: int, limit: int | None, time: int) -> list[Any]:
-    """Return up to `count` ready executions that may still begin; end those that may not."""
+    """Return up to `count` ready executions that may still begin; end those that may not.
+
+    Of a service that was deleted nothing may begin; what waits for it is ended PER_UNIT at a time (ends.py).
+    """
     parameters = {"service_uid": service_uid, "time": time, "count": count}
     while True:
         ready = list(connection.execute(_ready, parameters))
-        if limit is None:
+        if ready and ready[0].deleted_at is not None:
+            ends.cancel_service(connection, service_uid, running_too=False)
+            return []
+        late = [row.id for row in ready if expiry.is_overdue(row.created_at, row.first_submit_at, limit, time)]
+        if not late or limit is None:
             return ready
-        overdue = [row for row in ready if expiry.is_overdue(row.created_at, row.first_submit_at, limit, time)]
-        if not overdue:
-            return ready
-        for row in overdue:
-            expiry.end(connection, row.id, limit, time)
+        expiry.end(connection, late, limit, time)
 
 
-def _lease_one(connection: Connection, row: Any, epoch: int, until: int) -> Leased:
-    execution = row.id
-    token = secrets.token_hex(8)
-    revision = row.revision if row.revision is not None else row.present
-    nonce = row.nonce
-    if nonce is None:
-        nonce = secrets.token_hex(8)
-        connection.execute(
-            insert(attempts),
-            {
-                "execution_id": execution,
-                "number": row.attempt,
-                "nonce": nonce,
-                "token": token,
-                "epoch": epoch,
-                "lease_until": until,
-            },
-        )
-    else:
-        connection.execute(
-            _lease_again,
-            {"of": execution, "attempt": row.attempt, "new_token": token, "new_epoch": epoch, "new_until": until},
-        )
-    move(connection, execution, State.PENDING, State.LEASED, revision=revision)
-    connection.execute(_dequeue, {"of": execution})
+def _lease_all(connection: Connection, ready: Sequence[Any], epoch: int, until: int) -> list[Leased]:
+    """Lease what is ready of one service: a few statements, however many."""
+    if not ready:
+        return []
+    leased = [_leased(row, until) for row in ready]
+    is_new = {row.id for row in ready if row.nonce is None}
+    rows = [
+        {
+            "execution_id": one.execution,
+            "number": one.attempt,
+            "nonce": one.nonce,
+            "token": one.token,
+            "epoch": epoch,
+            "lease_until": until,
+        }
+        for one in leased
+    ]
+    insert_rows(connection, attempts, [row for row in rows if row["execution_id"] in is_new])
+    for one in leased:
+        if one.execution not in is_new:
+            values = {"new_token": one.token, "new_epoch": epoch, "new_until": until}
+            connection.execute(_lease_again, {"of": one.execution, "attempt": one.attempt, **values})
+    ids = [one.execution for one in leased]
+    revision = func.coalesce(executions.c.revision, ready[0].present)
+    move_all(connection, ids, State.PENDING, State.LEASED, {executions.c.revision: revision})
+    connection.execute(delete(queue).where(among(connection.dialect.name, queue.c.execution_id, "of")), {"of": ids})
+    return leased
+
+
+def _leased(row: Any, until: int) -> Leased:
     return Leased(
-        execution,
-        row.attempt,
-        nonce,
-        token,
-        until,
-        row.tenant,
-        row.service_uid,
-        row.service,
-        revision,
-        row.envelope,
+        execution=row.id,
+        attempt=row.attempt,
+        nonce=row.nonce if row.nonce is not None else secrets.token_hex(8),
+        token=secrets.token_hex(8),
+        lease_until=until,
+        tenant=row.tenant,
+        service_uid=row.service_uid,
+        service=row.service,
+        revision=row.revision if row.revision is not None else row.present,
+        envelope=row.envelope,
     )
-
-
-def submit(connection: Connection, epoch: int, held: Leased, spec_hash: str) -> bool:
-    """Commit `leased -> submitted`; True if the attempt may start. False if a cancel came first, and then it is final.
-
-    Raises FencedError when the role has passed to somebody else, when the lease has or its time is over, or when this
-    attempt was specified otherwise before: what would be submitted is not what the ledger has under this name.
-    """
-    row = connection.execute(_held, {"of": held.execution, "attempt": held.attempt}).one()
-    roles.check(SCHEDULER, row.scheduler_epoch, epoch)
-    time = now(connection)
-    if row.state != State.LEASED or row.token != held.token or row.lease_until < time:
-        raise FencedError(f"the lease of run {held.execution}, attempt {held.attempt}, is over")
-    if row.spec_hash not in (None, spec_hash):
-        raise FencedError(f"run {held.execution}, attempt {held.attempt}, was specified otherwise before")
-    if row.cancel_requested:
-        reason = "cancelled before it started"
-        move(connection, held.execution, State.LEASED, State.CANCELLED, reason=reason, ended_at=time)
-        return False
-    connection.execute(_submit, {"of": held.execution, "attempt": held.attempt, "time": time, "hash": spec_hash})
-    first = row.first_submit_at or time
-    # Why it waited, or failed before, is no news of this attempt.
-    move(connection, held.execution, State.LEASED, State.SUBMITTED, first_submit_at=first, reason="")
-    return True
 
 
 def give_back(connection: Connection, epoch: int, held: Leased, reason: str, not_before_ms: int = 0) -> None:
@@ -232,21 +215,38 @@ def give_back(connection: Connection, epoch: int, held: Leased, reason: str, not
     not_before_ms: how long to wait before it may be leased again.
     """
     roles.require(connection, SCHEDULER, epoch)
-    token = connection.scalar(
-        select(attempts.c.token).where(attempts.c.execution_id == held.execution, attempts.c.number == held.attempt)
-    )
-    if token != held.token:
+    row = connection.execute(_held, {"of": held.execution, "attempt": held.attempt}).one()
+    if row.token != held.token or row.attempt != held.attempt:
         raise FencedError(f"the lease of run {held.execution}, attempt {held.attempt}, is over")
+    if row.state == State.PENDING:
+        return  # it was given back before, and the answer lost
     _requeue(connection, held.execution, held.service_uid, held.tenant, reason, now(connection) + not_before_ms)
 
 
 def take_back(connection: Connection, epoch: int, execution: str, reason: str) -> None:
     """Return to the queue what an earlier holder of the role leased and never submitted: same attempt, new token."""
     roles.require(connection, SCHEDULER, epoch)
-    row = connection.execute(
-        select(executions.c.service_uid, executions.c.tenant).where(executions.c.id == execution)
-    ).one()
+    row = connection.execute(_to_take_back, {"of": execution}).one()
+    if row.state == State.PENDING:
+        return  # it was taken back before, and the answer lost
     _requeue(connection, execution, row.service_uid, row.tenant, reason, now(connection))
+
+
+def take_back_unheard(connection: Connection, epoch: int, heard: Collection[str]) -> list[str]:
+    """Return to the queue what this epoch leased, but for what its holder heard of; return the ids.
+
+    What is left are leases whose answer was lost on the way to the holder. Raises FencedError.
+    """
+    query = (
+        select(executions.c.id)
+        .join(attempts, (attempts.c.execution_id == executions.c.id) & (attempts.c.number == executions.c.attempt))
+        .where(is_in_flight, executions.c.state == State.LEASED, attempts.c.epoch == epoch)
+        .order_by(executions.c.id)
+    )
+    unheard = [execution for execution in connection.scalars(query) if execution not in heard]
+    for execution in unheard:
+        take_back(connection, epoch, execution, "leased, but the answer was lost")
+    return unheard
 
 
 def _requeue(
@@ -258,7 +258,7 @@ def _requeue(
         move(connection, execution, State.LEASED, State.CANCELLED, **ended)
         return
     move(connection, execution, State.LEASED, State.PENDING, reason=reason)
-    enqueue(connection, [(execution, service_uid, tenant)], not_before)
+    requeue(connection, [(execution, service_uid, tenant, not_before)])
 
 
 def repair(connection: Connection, epoch: int) -> list[str]:
@@ -268,6 +268,8 @@ def repair(connection: Connection, epoch: int) -> list[str]:
         select(executions.c.id, executions.c.service_uid, executions.c.tenant)
         .outerjoin(queue, queue.c.execution_id == executions.c.id)
         .where(is_live, executions.c.state == State.PENDING, queue.c.execution_id.is_(None))
+        .order_by(executions.c.service_uid, executions.c.id)
+        .with_for_update(of=executions)
     )
     found = connection.execute(query).all()
     enqueue(connection, ((row.id, row.service_uid, row.tenant) for row in found), now(connection))

@@ -6,12 +6,14 @@ Not here: what is made of it (manager/why.py), runs in the order of time (runs.p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
-from oscar_events.codec import subject
+from oscar_events.codec import iso, subject
 from oscar_events.ledger import runs, waiting
 from oscar_events.ledger.tables import PURGED, events, executions
 
@@ -20,6 +22,8 @@ TAIL_LINES = 10
 _TAIL_BYTES = 4096
 # As elsewhere: a list of this size is cheap to parse (claims.py).
 _IDS_PER_QUERY = 500
+# Outputs have no index of their own; so many rows are read in some 10 ms, and whoever asks asks about what is new.
+_WRITERS = 5000
 
 
 def runs_of(connection: Connection, bucket: str, key: bytes, limit: int, *, has_platform: bool) -> list[dict[str, Any]]:
@@ -35,6 +39,30 @@ def runs_of(connection: Connection, bucket: str, key: bytes, limit: int, *, has_
     )
     rows = connection.execute(query).all()
     return [_with_tail(connection, row.id, row.service_uid, has_platform=has_platform) for row in rows]
+
+
+def written_by(connection: Connection, name: str, services: Collection[str]) -> dict[str, Any] | None:
+    """Return the newest run that wrote an object, BUCKET/KEY as people read it: id, service, ended_at; None if none.
+
+    services: whose runs may have; of each, the newest 5,000 are looked at.
+    """
+    found: list[Row[Any]] = []
+    for service in services:
+        newest = (
+            select(executions.c.id, executions.c.service, executions.c.ended_at, executions.c.outputs)
+            .where(executions.c.service == service)
+            .order_by(executions.c.created_at.desc(), executions.c.id.desc())
+            .limit(_WRITERS)
+            .subquery()
+        )
+        # As ends.py writes it: a list of names in JSON.
+        wrote = newest.c.outputs.contains(json.dumps(name), autoescape=True)
+        found += connection.execute(select(newest).where(wrote).order_by(newest.c.ended_at.desc()).limit(1)).all()
+    last = max(found, key=lambda row: row.ended_at, default=None)
+    if last is None:
+        return None
+    ended = iso(datetime.fromtimestamp(last.ended_at / 1000, UTC))
+    return {"id": last.id, "service": last.service, "ended_at": ended}
 
 
 def envelopes(connection: Connection, event_ids: Collection[str]) -> dict[str, bytes]:

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from oscar_events.bus.port import DEADLETTER, EXECUTIONS
 from oscar_events.execution import State
 from oscar_events.ledger.port import now
+from oscar_events.ledger.rows import among, insert_rows
 from oscar_events.ledger.tables import outbox
 from oscar_events.record import Record
 
-_insert = insert(outbox)
 _oldest = select(outbox).order_by(outbox.c.id).limit(bindparam("count"))
-_delete = delete(outbox).where(outbox.c.id == bindparam("row"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,16 @@ class Waiting:
     record: Record
 
 
-def tell(connection: Connection, run: Mapping[str, Any]) -> None:
-    """Put the end of a run, as runs.py shows it, in the outbox: a copy on `oscar.executions`, a dead one also on
+def tell(connection: Connection, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Put the ends of runs, as runs.py shows them, in the outbox: copies on `oscar.executions`, of dead ones also on
     `oscar.deadletter`."""
-    topics = [EXECUTIONS, DEADLETTER] if run["state"] == State.DEAD else [EXECUTIONS]
-    row = {"key": run["id"].encode(), "value": msgspec.json.encode(run), "created_at": now(connection)}
-    connection.execute(_insert, [{**row, "topic": topic} for topic in topics])
+    time = now(connection)
+    rows = [
+        {"key": run["id"].encode(), "value": msgspec.json.encode(run), "created_at": time, "topic": topic}
+        for run in runs
+        for topic in ([EXECUTIONS, DEADLETTER] if run["state"] == State.DEAD else [EXECUTIONS])
+    ]
+    insert_rows(connection, outbox, rows)
 
 
 def oldest(connection: Connection, count: int) -> list[Waiting]:
@@ -51,4 +54,5 @@ def oldest(connection: Connection, count: int) -> list[Waiting]:
 
 def acknowledged(connection: Connection, rows: Sequence[int]) -> None:
     """Delete rows that the bus has acknowledged."""
-    connection.execute(_delete, [{"row": row} for row in rows])
+    of_them = among(connection.dialect.name, outbox.c.id, "of")
+    connection.execute(delete(outbox).where(of_them), {"of": list(rows)})

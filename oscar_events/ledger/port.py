@@ -25,14 +25,23 @@ from sqlalchemy import BigInteger, Connection, cast, func, select
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
 
+_TIME = "time of the ledger's transaction"  # a key of Connection.info, which outlives the transaction
 _database_clock = select(cast(func.floor(func.extract("epoch", func.clock_timestamp()) * 1000), BigInteger))
 
 
 def now(connection: Connection) -> int:
-    """Return the database's time, milliseconds since 1970 UTC. SQLite runs in this process: its clock is ours."""
+    """Return the database's time, milliseconds since 1970 UTC. SQLite runs in this process: its clock is ours.
+
+    On PostgreSQL a transaction asks once, and what it does later happens at that time too.
+    """
     if connection.dialect.name == "sqlite":
         return int(time.time() * 1000)
-    return int(connection.execute(_database_clock).scalar_one())
+    transaction, found = connection.get_transaction(), connection.info.get(_TIME)
+    if transaction is None or found is None or found[0] is not transaction:
+        time_there = int(connection.execute(_database_clock).scalar_one())
+        # Asked for now: a transaction begins with its first statement, which this may have been.
+        found = connection.info[_TIME] = (connection.get_transaction(), time_there)
+    return int(found[1])
 
 
 class Ledger(ABC):

@@ -23,8 +23,10 @@ from oscar_events.job import FailureClass
 from oscar_events.ledger.claims import insert_new
 from oscar_events.ledger.moves import enqueue
 from oscar_events.ledger.port import now
+from oscar_events.ledger.retention import release_events
+from oscar_events.ledger.rows import among
 from oscar_events.ledger.runs import find, run_rows, successor, view
-from oscar_events.ledger.tables import PURGED, attempts, events, executions, is_dead_letter, services
+from oscar_events.ledger.tables import attempts, events, executions, is_dead_letter, services
 
 # What a dead letter shows of a script's output: about a screen. The whole of it is in `logs RUN`.
 LOG_TAIL_BYTES = 2048
@@ -113,6 +115,7 @@ def redrive(connection: Connection, ids: Sequence[str], *, same_revision: bool =
 
     same_revision: run what ran before; else the service as it is at the new run's first lease.
     """
+    _lock(connection, ids)
     return [_redrive(connection, identity, same_revision) for identity in ids]
 
 
@@ -121,7 +124,11 @@ def purge(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
 
     The rows say for good that the events were processed. Return id, verdict and reason of each.
     """
-    return [_purge(connection, identity) for identity in ids]
+    _lock(connection, ids)
+    released: set[str] = set()
+    answers = [_purge(connection, identity, released) for identity in ids]
+    release_events(connection, released)
+    return answers
 
 
 _letter = select(
@@ -196,12 +203,10 @@ def _deleted(connection: Connection, row: Any) -> str:
     )
 
 
-def _purge(connection: Connection, identity: str) -> dict[str, Any]:
-    row = connection.execute(
-        select(executions.c.state, executions.c.event_id, executions.c.event_key, executions.c.purged_at).where(
-            executions.c.id == identity
-        )
-    ).one()
+def _purge(connection: Connection, identity: str, released: set[str]) -> dict[str, Any]:
+    """Purge one; add the key of its event to those that may be needed no longer."""
+    query = select(executions.c.state, executions.c.event_key, executions.c.purged_at)
+    row = connection.execute(query.where(executions.c.id == identity)).one()
     answer = {"id": identity, "verdict": Verdict.DONE.value, "reason": ""}
     if row.state != State.DEAD:
         reason = f"it is {row.state}, and only dead runs are purged"
@@ -211,15 +216,15 @@ def _purge(connection: Connection, identity: str) -> dict[str, Any]:
     of_it = executions.c.id == identity
     connection.execute(update(executions).where(of_it).values(purged_at=now(connection), outputs=None))
     connection.execute(update(attempts).where(attempts.c.execution_id == identity).values(log=None))
-    needs = exists(
-        select(executions.c.id).where(
-            executions.c.event_id == row.event_id,  # which has the index
-            executions.c.event_key == row.event_key,
-            executions.c.purged_at.is_(None),
-        )
-    )
-    connection.execute(update(events).where(events.c.key == row.event_key, ~needs).values(envelope=PURGED))
+    released.add(row.event_key)
     return answer
+
+
+def _lock(connection: Connection, ids: Sequence[str]) -> None:
+    """Lock the runs, in the order of their ids: who sends or purges one of them beside us is waited for."""
+    of_them = among(connection.dialect.name, executions.c.id, "of")
+    query = select(executions.c.id).where(of_them).order_by(executions.c.id).with_for_update()
+    connection.execute(query, {"of": list(ids)})
 
 
 def _attempt(row: Any) -> dict[str, Any]:

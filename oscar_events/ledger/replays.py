@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from oscar_events.codec import iso
 from oscar_events.errors import NotFoundError
@@ -23,6 +23,7 @@ from oscar_events.ledger import claims, services
 from oscar_events.ledger.claims import Again, Sighting
 from oscar_events.ledger.moves import SERVICE_DELETED
 from oscar_events.ledger.port import now
+from oscar_events.ledger.rows import insert_rows, insert_unless_there
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.tables import replay_positions, replays
 
@@ -32,12 +33,16 @@ _ID_BYTES = 5
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants replayed: events that the platform saw from from_ms to to_ms, both included."""
+    """What somebody wants replayed: events that the platform saw from from_ms to to_ms, both included.
+
+    id: of the replay it becomes, once however often it is begun.
+    """
 
     service: str
     from_ms: int
     to_ms: int
     as_new: bool = False
+    id: str = field(default_factory=lambda: secrets.token_hex(_ID_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def begin(
 
     reason: what is known to be missing already. Raises NotFoundError if there is no such service.
     """
-    identity = secrets.token_hex(_ID_BYTES)
+    identity = wish.id
     row = {
         "id": identity,
         "tenant": tenant,
@@ -74,12 +79,13 @@ def begin(
         "made": 0,
         "reason": reason,
     }
-    connection.execute(insert(replays), row)
+    if not insert_unless_there(connection, replays, [row], returning="id"):
+        return identity
     rows = [
         {"replay_id": identity, "partition": partition, "next_offset": start, "end_offset": end}
         for partition, (start, end) in extents.items()
     ]
-    connection.execute(insert(replay_positions), rows)
+    insert_rows(connection, replay_positions, rows)
     _end_if_read(connection, identity)
     return identity
 
@@ -115,11 +121,11 @@ def advance(
     moves: per partition, where the batch began and where the next one does. Nothing happens if a position is elsewhere
     by now, or the replay has ended; it ends here if its service was deleted.
     """
-    row = connection.execute(select(replays).where(replays.c.id == replay)).one()
+    row = connection.execute(_held(replay)).one()
     here = {place.partition: place.next_offset for place in connection.execute(_places(replay))}
     if row.ended_at is not None or any(here[partition] != start for partition, (start, _) in moves.items()):
         return 0
-    catalogue.refresh(connection)
+    catalogue.refresh(connection, hold=True)
     if row.service_uid not in catalogue.services:
         end(connection, replay, SERVICE_DELETED)
         return 0
@@ -136,12 +142,12 @@ def advance(
 
 def pass_gap(connection: Connection, replay: str, partition: int, wanted: int, first: int) -> None:
     """Go on at `first`, as the log holds nothing before it any more, and say so in the replay's reason."""
+    reason = connection.execute(_held(replay)).one().reason
     of_it = (replay_positions.c.replay_id == replay) & (replay_positions.c.partition == partition)
     place = connection.execute(select(replay_positions).where(of_it)).one()
     if place.next_offset != wanted:
         return
     connection.execute(update(replay_positions).where(of_it).values(next_offset=min(first, place.end_offset)))
-    reason = connection.scalar(select(replays.c.reason).where(replays.c.id == replay))
     told = (
         f"the log lost {min(first, place.end_offset) - wanted} records of partition {partition} before they were read"
     )
@@ -175,6 +181,11 @@ def _end_if_read(connection: Connection, replay: str) -> None:
     if all(place.next_offset >= place.end_offset for place in places):
         of_it = (replays.c.id == replay) & replays.c.ended_at.is_(None)
         connection.execute(update(replays).where(of_it).values(ended_at=now(connection)))
+
+
+def _held(replay: str) -> Any:
+    """Return the query for a replay that others who step it wait behind."""
+    return select(replays).where(replays.c.id == replay).with_for_update()
 
 
 def _places(replay: str) -> Any:

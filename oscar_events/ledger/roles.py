@@ -1,25 +1,38 @@
 """Who may do what only one may do: a role with an epoch (design §3.5).
 
 In:  a holder and how long it means to hold. Out: the epoch under which its writes count.
-Not here: keeping the role (oscar_dispatcher/role.py).
+Not here: keeping the role (tenure.py).
 
-Time only decides when a takeover may be tried; the epoch, raised here, decides whether a write counts.
+Time only decides when a takeover may be tried; the epoch, raised here, decides whether a write counts. Who writes in a
+role holds its row (`FOR KEY SHARE`) to the end of the transaction, and who takes it waits for them (`FOR UPDATE`):
+after a takeover nothing of an older epoch can be committed any more. Renewing keeps nobody waiting.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from oscar_events.errors import FencedError
 from oscar_events.ledger.port import now
+from oscar_events.ledger.rows import insert_unless_there
 from oscar_events.ledger.tables import roles
 
 SCHEDULER = "scheduler"
 
-_epoch = select(roles.c.epoch).where(roles.c.name == bindparam("role"))
+_epoch = select(roles.c.epoch).where(roles.c.name == bindparam("role")).with_for_update(read=True, key_share=True)
 
 # For units that read something anyway: select this column beside it and pass it to `check`.
-scheduler_epoch = select(roles.c.epoch).where(roles.c.name == SCHEDULER).scalar_subquery().label("scheduler_epoch")
+scheduler_epoch = (
+    select(roles.c.epoch)
+    .where(roles.c.name == SCHEDULER)
+    .with_for_update(read=True, key_share=True)
+    .scalar_subquery()
+    .label("scheduler_epoch")
+)
+_present = select(roles).where(roles.c.name == bindparam("role"))
+_held = _present.with_for_update()
 
 
 def take(connection: Connection, role: str, holder: str, ttl_ms: int, *, at_once: bool = False) -> int | None:
@@ -28,18 +41,23 @@ def take(connection: Connection, role: str, holder: str, ttl_ms: int, *, at_once
     at_once: the caller knows by other means that no other holder lives (`up` holds the directory's lock).
     """
     time = now(connection)
-    found = connection.execute(select(roles).where(roles.c.name == role)).one_or_none()
-    if found is None:
-        connection.execute(insert(roles).values(name=role, holder=holder, epoch=1, expires_at=time + ttl_ms))
-        return 1
-    if not at_once and found.holder != holder and found.expires_at > time:
+
+    def is_held(row: Row[Any]) -> bool:
+        return not at_once and row.holder != holder and row.expires_at > time
+
+    # First without the lock: standbys ask again and again, and must not stand in the holder's way.
+    seen = connection.execute(_present, {"role": role}).one_or_none()
+    if seen is None:
+        insert_unless_there(connection, roles, [{"name": role, "holder": "", "epoch": 0, "expires_at": 0}])
+    elif is_held(seen):
         return None
-    taken = connection.execute(
-        update(roles)
-        .where(roles.c.name == role, roles.c.epoch == found.epoch)
-        .values(holder=holder, epoch=found.epoch + 1, expires_at=time + ttl_ms)
-    )
-    return found.epoch + 1 if taken.rowcount == 1 else None
+    found = connection.execute(_held, {"role": role}).one()
+    if is_held(found):
+        return None
+    epoch = int(found.epoch) + 1
+    values = {"holder": holder, "epoch": epoch, "expires_at": time + ttl_ms}
+    connection.execute(update(roles).where(roles.c.name == role).values(values))
+    return epoch
 
 
 def renew(connection: Connection, role: str, epoch: int, ttl_ms: int) -> None:
@@ -49,6 +67,13 @@ def renew(connection: Connection, role: str, epoch: int, ttl_ms: int) -> None:
     )
     if held.rowcount != 1:
         raise FencedError(f"the role of {role} passed to somebody else after epoch {epoch}")
+
+
+def release(connection: Connection, role: str, epoch: int) -> None:
+    """Let anybody take the role from now on; nothing if it has passed to somebody else already."""
+    connection.execute(
+        update(roles).where(roles.c.name == role, roles.c.epoch == epoch).values(expires_at=now(connection))
+    )
 
 
 def require(connection: Connection, role: str, epoch: int) -> None:

@@ -11,11 +11,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, select, tuple_
 
 from oscar_events.codec import iso, key_of
 from oscar_events.errors import NotFoundError
 from oscar_events.execution import IN_FLIGHT, State
+from oscar_events.identity import EXECUTION_ID_LENGTH
 from oscar_events.ledger.tables import attempts, executions, is_in_flight, is_listed_by_state
 from oscar_events.paths import printable
 
@@ -117,11 +118,12 @@ def successor(connection: Connection, execution: str) -> str | None:
 
 def find(connection: Connection, run: str) -> str:
     """Return the id that run is, or is the beginning of. Raises NotFoundError when none or several are meant."""
-    # The run's own id first; a range instead of LIKE, so that the primary key serves and no wildcard is in it.
+    # A range instead of LIKE, so that the primary key serves and no wildcard is in it; its end is the greatest id there
+    # can be, as databases that sort as people do pass over characters that are not in words.
     query = select(executions.c.id).where(
-        or_(executions.c.id == run, (executions.c.id >= run) & (executions.c.id < run + "\x7f"))
+        executions.c.id >= run, executions.c.id <= run.ljust(EXECUTION_ID_LENGTH, "z")
     )
-    ids = [row.id for row in connection.execute(query.limit(2))]
+    ids = [row.id for row in connection.execute(query.limit(2)) if row.id.startswith(run)]
     if run in ids or (len(ids) == 1 and run):
         return run if run in ids else str(ids[0])
     raise NotFoundError(f"several runs begin with {run!r}; give more of the id" if ids else f"there is no run {run!r}")
@@ -138,8 +140,13 @@ def log(connection: Connection, run: str, attempt: int | None = None) -> tuple[s
     return (execution, found.number, found.log) if found else (execution, 1, None)
 
 
+def state(connection: Connection, execution: str) -> State:
+    """Return where an execution is."""
+    return State(connection.execute(select(executions.c.state).where(executions.c.id == execution)).scalar_one())
+
+
 def in_flight(connection: Connection) -> list[Row[Any]]:
-    """Return (id, attempt, state, service_uid, revision, nonce) of all a backend may hold something of."""
+    """Return (id, attempt, state, service_uid, revision, nonce, token, host) of all a backend may hold something of."""
     query = (
         select(
             executions.c.id,
@@ -148,6 +155,8 @@ def in_flight(connection: Connection) -> list[Row[Any]]:
             executions.c.service_uid,
             executions.c.revision,
             attempts.c.nonce,
+            attempts.c.token,
+            attempts.c.host,
         )
         .join(
             attempts,

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from oscar_events.errors import NotFoundError, ServiceError
 from oscar_events.ledger.port import now
@@ -25,6 +25,12 @@ from oscar_events.secrets import places, referred
 from oscar_events.service import Service
 
 _generation = select(instance.c.generation)
+# Whoever changes services holds them alone, whoever claims for them does so with others (claims.py). A lock on the
+# generation's row would not do: who claims goes past those who wait for such a lock, and with four dispatchers that
+# catch up an apply never had it. This lock is given in the order of asking. Its number: "services" in ASCII.
+_SERVICES_LOCK = 0x7365727669636573
+_hold_alone = select(func.pg_advisory_xact_lock(_SERVICES_LOCK))
+_hold_with_others = select(func.pg_advisory_xact_lock_shared(_SERVICES_LOCK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ def apply(
     since: the storage's clock, read before this transaction. remarks: kept with the revision, to be shown. Raises
     ServiceError if a result of the service would start it again, itself or through others.
     """
+    _hold(connection, _hold_alone)
     others = {stored.service.name: stored for stored in active(connection) if stored.tenant == tenant}
     known = others.pop(service.name, None)
     if loop := find_loop([service, *(stored.service for stored in others.values())], aliases):
@@ -96,6 +103,7 @@ def apply(
 
 def end(connection: Connection, tenant: str, name: str) -> str:
     """End the service's uid: from the commit on, no event starts it. Return the uid. Raises NotFoundError."""
+    _hold(connection, _hold_alone)
     uid = uid_of(connection, tenant, name)
     connection.execute(update(services).where(services.c.uid == uid).values(deleted_at=now(connection)))
     _renew_generation(connection)
@@ -156,8 +164,10 @@ class Catalogue:
         self.services: dict[str, StoredService] = {}
         self.named: dict[tuple[str, str], StoredService] = {}  # by tenant and name
 
-    def refresh(self, connection: Connection) -> None:
-        """Bring the index to the services of this transaction."""
+    def refresh(self, connection: Connection, *, hold: bool = False) -> None:
+        """Bring the index to the services of this transaction. hold: nobody may change them before it ends."""
+        if hold:
+            _hold(connection, _hold_with_others)
         present = connection.execute(_generation).scalar_one()
         if present == self._generation:
             return
@@ -204,6 +214,12 @@ def _keep_since(connection: Connection, uid: str, service: Service, since_ms: in
                 for provider, path in places
             ],
         )
+
+
+def _hold(connection: Connection, lock: Select[Any]) -> None:
+    """Keep others from changing services, or from claiming for them too, until the transaction ends."""
+    if connection.dialect.name == "postgresql":  # on SQLite units run one after the other
+        connection.execute(lock)
 
 
 def _renew_generation(connection: Connection) -> None:

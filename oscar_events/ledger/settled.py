@@ -10,9 +10,9 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from oscar_events.ledger.port import now
+from oscar_events.ledger.rows import insert_unless_there
 from oscar_events.ledger.tables import quarantine_settled
 
 
@@ -32,8 +32,7 @@ def settle(connection: Connection, topic_id: str, places: Collection[tuple[int, 
         {"topic_id": topic_id, "partition": partition, "offset": offset, "how": how.value, "settled_at": time}
         for partition, offset in sorted(set(places))
     ]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(quarantine_settled).on_conflict_do_nothing(), rows)
+    insert_unless_there(connection, quarantine_settled, rows)
 
 
 def settled(connection: Connection, topic_id: str, partition: int, first: int, end: int) -> dict[int, How]:

@@ -62,7 +62,10 @@ class SqliteLedger(Ledger):
     def _open(self) -> Connection:
         connection = _connect(self._path)
         try:
-            migrate(connection)
+            # All or nothing: tables that were half brought up to date when the power failed could not be used any more.
+            with connection.begin():  # told of it, alembic does not commit after each migration
+                _control(connection, "BEGIN")
+                migrate(connection)
         except BaseException:
             _close(connection)
             raise

@@ -23,7 +23,7 @@ from oscar_events.errors import (
 )
 from oscar_events.manager.control import Control
 from oscar_events.manager.guard import Guard
-from oscar_events.manager.routes import deadletters, health, journal, quarantine, replays, runs, services
+from oscar_events.manager.routes import backfills, deadletters, health, journal, quarantine, replays, runs, services
 from oscar_events.manager.routes.health import Gauge, Ready, nothing_to_ask
 
 # A service file holds at most 256 KiB, script included (fdl.py); this is a few of them in one apply.
@@ -47,20 +47,22 @@ def front(
     *,
     troubles: Ready = dict,
     gauge: Gauge = nothing_to_ask,
+    stalled: Ready = dict,
 ) -> Starlette:
     """Return the app. others: routes of other components, which see to it themselves who may use them (guard.py).
 
-    ready, troubles, gauge: what /readyz and /metrics ask (routes/health.py).
+    ready, troubles, gauge, stalled: what /readyz, /metrics and /livez ask (routes/health.py).
     """
     return Starlette(
         routes=[
             *others,  # first: routes are tried one by one, and sources are asked most
-            *health.routes(ready, troubles, gauge),
+            *health.routes(ready, troubles, gauge, stalled),
             *services.routes(control),
             *runs.routes(control),
             *deadletters.routes(control.deadletters),
             *quarantine.routes(control.quarantine),
             *replays.routes(control.replays),
+            *backfills.routes(control.backfills),
             *journal.routes(control),
         ],
         middleware=[Middleware(Guard, token=token)],

@@ -7,7 +7,8 @@ Not here: reading files (fdl.py), what else may be asked of services (control.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection
@@ -33,13 +34,14 @@ class Applying:
         self, documents: Sequence[Mapping[str, Any]], remarks: Mapping[str, Sequence[str]]
     ) -> list[dict[str, Any]]:
         """See `Control.apply`."""
-        since = self._buckets.time()  # before the transaction: an object that arrives from now on will be found
         loaded = [read_service(document) for document in documents]
         warnings = [[*one.warnings, *self._buckets.check(one.service), *self.notes(one.service)] for one in loaded]
         kept = [[*remarks.get(one.service.name, ()), *one.warnings] for one in loaded]
+        # Before the transaction: an object that arrives from now on will be found.
+        since = await self._buckets.time([one.service for one in loaded])
         for one in loaded:
             self._buckets.make(one.service)
-        async with self._secrets_change:
+        async with self._changing_secrets(any(speaks_of_secrets(one.service.document()) for one in loaded)):
             wanted = await self._concealed([one.service for one in loaded])
 
             def unit(connection: Connection) -> list[services.Applied]:
@@ -50,22 +52,30 @@ class Applying:
                 ]
 
             applied = await self._ledger.write(unit)
+        looked = await self._buckets.look([one.service for one in loaded])
         return [
             {
                 "name": service.name,
                 "uid": done.uid,
                 "revision": done.revision,
                 "change": done.change,
-                "warnings": told,
+                "warnings": [*told, *found],
             }
-            for service, done, told in zip(wanted, applied, warnings, strict=True)
+            for service, done, told, found in zip(wanted, applied, warnings, looked, strict=True)
         ]
 
     async def forget_secrets(self) -> None:
         """Remove the secrets of services that were deleted and run no more."""
-        async with self._secrets_change:
+        async with self._changing_secrets(self._secrets.exists()):
             needed = await self._ledger.read(services.secrets_in_use)
             await asyncio.to_thread(self._secrets.keep_only, needed)
+
+    @asynccontextmanager
+    async def _changing_secrets(self, is_any: bool) -> AsyncIterator[None]:
+        """Keep others from changing secrets meanwhile: tasks of this process, and commands that run beside it."""
+        async with self._secrets_change:
+            with await asyncio.to_thread(self._secrets.hold) if is_any else nullcontext():
+                yield
 
     def notes(self, service: Service) -> list[str]:
         """Return what is not done here of what the service asks for, and what everybody must know."""

@@ -7,7 +7,7 @@ store answers (the doctor).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -32,8 +32,11 @@ class Buckets(Protocol):
     def make(self, service: Service) -> None:
         """Make the places the service names; those that exist stay. Raises ConfigurationError."""
 
-    def time(self) -> datetime:
-        """Return the storage's own time."""
+    async def look(self, services: Sequence[Service]) -> list[list[str]]:
+        """Return for each service what its author should know of its buckets as they are now. Raises nothing."""
+
+    async def time(self, services: Sequence[Service]) -> datetime:
+        """Return the time by the clock of the services' storage. Raises UnavailableError if it cannot be asked."""
 
 
 class LaptopBuckets:
@@ -45,14 +48,14 @@ class LaptopBuckets:
     def __init__(
         self, root: Path, clock: Callable[[], datetime], aliases: Aliases, providers: Collection[str] = ()
     ) -> None:
-        self.aliases, self.time = aliases, clock
+        self.aliases, self._clock = aliases, clock
         self._root, self._providers = root, frozenset(providers)
 
     def check(self, service: Service) -> list[str]:
-        return [said for field, place in _places(service) if (said := self._check(service, field, place))]
+        return [said for field, place in places(service) if (said := self._check(service, field, place))]
 
     def make(self, service: Service) -> None:
-        for field, place in _places(service):
+        for field, place in places(service):
             if not self._is_local(place):
                 continue  # a remote bucket is its owner's to make
             directory = self._directory(place)
@@ -61,6 +64,13 @@ class LaptopBuckets:
             except OSError as error:
                 where = f"service {service.name}: {field}.path"
                 raise ConfigurationError(f"{where}: cannot make {directory}: {error.strerror}; remedy that") from error
+
+    async def look(self, services: Sequence[Service]) -> list[list[str]]:
+        """Say nothing: the directories are made, and the doctor is at hand for the rest."""
+        return [[] for _ in services]
+
+    async def time(self, services: Sequence[Service]) -> datetime:
+        return self._clock()
 
     def _check(self, service: Service, field: str, place: StorageIO) -> str:
         """Return what to tell of a place, empty if nothing."""
@@ -79,7 +89,7 @@ class LaptopBuckets:
             )
         if kind not in STORAGE_TYPES:
             return f"{field}: {provider} is kept; runs cannot use storage of the type {kind} yet and will fail"
-        return ""
+        return unlisted(service, field, provider) if provider not in self._providers else ""
 
     def _is_local(self, place: StorageIO) -> bool:
         return canonical_provider(place.storage_provider, self.aliases) == LOCAL_PROVIDER
@@ -88,6 +98,20 @@ class LaptopBuckets:
         return self._root / place.path
 
 
-def _places(service: Service) -> Iterator[tuple[str, StorageIO]]:
-    for field, places in (("input", service.input), ("output", service.output)):
-        yield from ((f"{field}[{index}]", place) for index, place in enumerate(places))
+def unlisted(service: Service, field: str, provider: str) -> str:
+    """Return what to tell of a place whose provider the service alone defines; empty if nothing.
+
+    It is not listed: two services may mean two stores by one name, and ingest has no service's secrets.
+    """
+    if not field.startswith("input") or not service.dispatch.reconcile:
+        return ""
+    return (
+        f"{field}: {provider} is defined in the service file alone and is not listed: an object that no notification "
+        "tells of is not found; to have it listed, define it under `storage_providers` in the platform's config.yaml"
+    )
+
+
+def places(service: Service) -> Iterator[tuple[str, StorageIO]]:
+    """Yield each input and output of a service with its name in the file."""
+    for field, listed in (("input", service.input), ("output", service.output)):
+        yield from ((f"{field}[{index}]", place) for index, place in enumerate(listed))

@@ -22,10 +22,11 @@ from oscar_events.ledger import ends, runs, services, waiting
 from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.services import StoredService
 from oscar_events.manager.applying import Applying
+from oscar_events.manager.backfill import Backfills, Listings
 from oscar_events.manager.buckets import Buckets
 from oscar_events.manager.deadletters import DeadLetters
 from oscar_events.manager.journal import Journal
-from oscar_events.manager.local_objects import LocalObjects
+from oscar_events.manager.local_objects import Objects
 from oscar_events.manager.quarantine import Quarantine
 from oscar_events.manager.replays import Replays
 from oscar_events.secrets import SecretStore, masked
@@ -45,6 +46,7 @@ class Control:
     wake: told when there is something for the scheduler to do at once.
     log_of_running: what a running attempt has printed so far, None if it is not running.
     is_running: whether a platform is behind this, or only its files.
+    listings: of the stores there are, made when a backfill needs them.
     """
 
     def __init__(
@@ -54,18 +56,20 @@ class Control:
         buckets: Buckets,
         secrets: SecretStore,
         config: Callable[[], PlatformConfig],
-        files: LocalObjects,
+        files: Objects,
         note: str = "",
         wake: Callable[[], None] = lambda: None,
         log_of_running: Callable[[str, int], Awaitable[bytes | None]] = nobody_runs,
         *,
         is_running: bool = False,
+        listings: Listings = tuple,
     ) -> None:
         self._ledger, self._buckets, self._note = ledger, buckets, note
         self._applying = Applying(ledger, buckets, secrets, note)
         self.deadletters = DeadLetters(ledger, wake)
         self.quarantine = Quarantine(ledger, bus, config)
         self.replays = Replays(ledger, bus, buckets.aliases, wake)
+        self.backfills = Backfills(ledger, buckets.aliases, listings, lambda: config().settings.retention, wake)
         self._is_running = is_running
         self.journal = Journal(ledger, bus, files, buckets.aliases, config, is_running=is_running)
         self._wake, self._log_of_running = wake, log_of_running
@@ -98,16 +102,21 @@ class Control:
         Return the runs that are cancelled or asked to be, and those that go on.
         """
 
-        def unit(connection: Connection) -> dict[str, Any]:
+        def unit(connection: Connection) -> tuple[str, list[str]]:
             uid = services.end(connection, DEFAULT_TENANT, name)
-            cancelled = list(ends.cancel_service(connection, uid, running_too=kill))
-            running = [run for run in ends.live(connection, uid) if run not in cancelled]
-            return {"name": name, "uid": uid, "cancelled": cancelled, "running": running}
+            return uid, ends.cancel_service(connection, uid, running_too=kill)
 
-        ended = await self._ledger.write(unit)
+        uid, cancelled = await self._ledger.write(unit)
         self._wake()
+        # If this is interrupted, the scheduler cancels what still waits when its turn comes; nothing of it starts.
+        while some := await self._ledger.write(lambda c: ends.cancel_service(c, uid, running_too=kill)):
+            cancelled += some
+            self._wake()
+        concerned = frozenset(cancelled)
+        live = await self._ledger.read(lambda c: ends.live(c, uid))
         await self.forget_secrets()
-        return ended
+        running = [run for run in live if run not in concerned]
+        return {"name": name, "uid": uid, "cancelled": cancelled, "running": running}
 
     async def forget_secrets(self) -> None:
         """Remove the secrets of services that were deleted and run no more."""
@@ -159,13 +168,13 @@ class Control:
     async def log(self, run: str, attempt: int | None = None) -> bytes:
         """Return what an attempt of a run printed, head and tail. attempt: the newest unless given.
 
-        Empty if it has not started. Raises NotFoundError.
+        Empty if it has not started. Raises NotFoundError; NotYetError where only an ended attempt's log can be had.
         """
-        execution, number, log = await self._recorded_log(run, attempt)
-        if log is None:
+        execution, number, log, state = await self._recorded_log(run, attempt)
+        if log is None and not state.is_terminal:
             log = await self._log_of_running(execution, number)
         if log is None:  # it ended between the two looks
-            *_, log = await self._recorded_log(execution, number)
+            _, _, log, _ = await self._recorded_log(execution, attempt)
         return log or b""
 
     def _warnings(self, stored: StoredService) -> list[str]:
@@ -175,8 +184,12 @@ class Control:
             of_storage = [str(error)]
         return [*stored.remarks, *of_storage, *self._applying.notes(stored.service)]
 
-    async def _recorded_log(self, run: str, attempt: int | None) -> tuple[str, int, bytes | None]:
-        return await self._ledger.read(lambda connection: runs.log(connection, run, attempt))
+    async def _recorded_log(self, run: str, attempt: int | None) -> tuple[str, int, bytes | None, State]:
+        def unit(connection: Connection) -> tuple[str, int, bytes | None, State]:
+            execution, number, log = runs.log(connection, run, attempt)
+            return execution, number, log, runs.state(connection, execution)
+
+        return await self._ledger.read(unit)
 
 
 def _summary(stored: StoredService) -> dict[str, Any]:
@@ -189,6 +202,7 @@ def _summary(stored: StoredService) -> dict[str, Any]:
         "image": service.image,
         "input": [_place(place) for place in service.input],
         "output": [_place(place) for place in service.output],
+        "event_types": list(service.dispatch.event_types),
         "created_at": _time(stored.created_at),
         "updated_at": _time(stored.updated_at),
     }

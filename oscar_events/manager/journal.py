@@ -26,10 +26,11 @@ from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.services import Catalogue, StoredService
 from oscar_events.manager import event_log
 from oscar_events.manager.event_log import Filters
-from oscar_events.manager.local_objects import LocalObjects
+from oscar_events.manager.local_objects import Objects
 from oscar_events.manager.log_extent import extent
 from oscar_events.manager.why import Arrival, Known, Told, advice, explained_events, explained_services
 from oscar_events.matching import Aliases, canonical_provider
+from oscar_events.matching.wanted import below_folder
 from oscar_events.paths import is_hidden, printable
 from oscar_events.quarantine import refused_in
 
@@ -48,7 +49,7 @@ class Journal:
         self,
         ledger: Ledger,
         bus: Bus,
-        files: LocalObjects,
+        files: Objects,
         aliases: Aliases,
         config: Callable[[], PlatformConfig],
         *,
@@ -97,8 +98,12 @@ class Journal:
             **await self._quarantined(key, since),
             "problem": problem,
             "advice": [],
+            "result_of": None,
         }
         if not told:
+            writers = _writers(read.services, bucket, key)
+            name = f"{bucket}/{printable(key)}"
+            answer["result_of"] = await self._ledger.read(lambda c: objects.written_by(c, name, writers))
             speaking = [name for name, one in config.sources.items() if one.route.provider == here]
             answer["advice"] = advice(known, state, is_hidden(key), speaking)
             if bucket in config.sources:
@@ -216,6 +221,18 @@ def _candidates(services: Iterable[StoredService], config: PlatformConfig, alias
     by_sources = [source.route.provider for source in config.sources.values()]
     every = [LOCAL_PROVIDER, *aliases, *config.providers(), *by_sources, *named]
     return list(dict.fromkeys([*every, *(canonical_provider(one, aliases) for one in every)]))
+
+
+def _writers(services: Iterable[StoredService], bucket: str, key: bytes) -> list[str]:
+    """Return the services whose results may have this name."""
+    return sorted(
+        {
+            stored.service.name
+            for stored in services
+            for place in stored.service.output
+            if place.bucket == bucket and below_folder(key, place.folder.encode()) is not None
+        }
+    )
 
 
 def _likely(told: Sequence[Told], services: Iterable[StoredService], bucket: str, aliases: Aliases) -> str:

@@ -12,6 +12,7 @@ from oscar_events.bus.port import Bus
 from oscar_events.config import PlatformConfig, load_config
 from oscar_events.datadir import LOCAL_PROVIDER, DataDirectory
 from oscar_events.ledger.port import Ledger
+from oscar_events.manager.backfill import Listings
 from oscar_events.manager.buckets import LaptopBuckets
 from oscar_events.manager.control import Control, nobody_runs
 from oscar_events.manager.local_objects import LocalObjects
@@ -39,8 +40,9 @@ def laptop_control(
     log_of_running: Callable[[str, int], Awaitable[bytes | None]] = nobody_runs,
     *,
     is_running: bool = False,
+    listings: Listings = tuple,
 ) -> Control:
-    """Return the control; wake, log_of_running and is_running as there."""
+    """Return the control; wake, log_of_running, is_running and listings as there."""
     aliases = laptop_aliases(config)
     buckets = LaptopBuckets(directory.buckets, directory.storage_time, aliases, config.providers())
     return Control(
@@ -54,4 +56,5 @@ def laptop_control(
         wake,
         log_of_running,
         is_running=is_running,
+        listings=listings,
     )

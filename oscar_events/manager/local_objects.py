@@ -12,6 +12,7 @@ import stat
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from oscar_events.errors import EventError
 from oscar_events.manager.why import ObjectState
@@ -23,6 +24,16 @@ _COMPARED = 2000
 _SIMILAR = 3
 
 
+class Objects(Protocol):
+    """A local store, to be looked at."""
+
+    def has(self, bucket: str) -> bool:
+        """Return whether the bucket is a directory here."""
+
+    def look(self, bucket: str, key: bytes) -> ObjectState:
+        """Return the state of the object; `missing` also for a key that no file can have."""
+
+
 class LocalObjects:
     """The buckets below `root`."""
 
@@ -30,7 +41,6 @@ class LocalObjects:
         self._root = root
 
     def has(self, bucket: str) -> bool:
-        """Return whether the bucket is a directory here."""
         try:
             (component,) = split_key(os.fsencode(bucket))
         except (EventError, ValueError):
@@ -38,7 +48,6 @@ class LocalObjects:
         return os.path.isdir(os.path.join(os.fsencode(self._root), component))
 
     def look(self, bucket: str, key: bytes) -> ObjectState:
-        """Return the state of the object; `missing` also for a key that no file can have."""
         try:
             components = [*split_key(os.fsencode(bucket)), *split_key(key.rstrip(b"/"))]
         except EventError:
@@ -59,6 +68,16 @@ class LocalObjects:
             return ObjectState(printable(path), "folder" if stat.S_ISDIR(status.st_mode) else "other")
         arrived = datetime.fromtimestamp(max(status.st_ctime, moved), UTC)
         return ObjectState(printable(path), "file", status.st_size, arrived, _is_written(path))
+
+
+class NoLocalObjects:
+    """The local store of a cluster: there is none."""
+
+    def has(self, bucket: str) -> bool:
+        return False
+
+    def look(self, bucket: str, key: bytes) -> ObjectState:
+        return ObjectState(f"{bucket}/{printable(key)}", "missing")
 
 
 def _is_written(path: bytes) -> bool | None:

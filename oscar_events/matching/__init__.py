@@ -6,7 +6,19 @@ Not here: events themselves, claiming (intake), listing (the reconciler, which a
 
 from oscar_events.matching.explain import explain
 from oscar_events.matching.index import ActiveService, Match, MatchIndex
+from oscar_events.matching.listened import Folder, folders_of, input_folders
 from oscar_events.matching.loops import find_loop
 from oscar_events.matching.wanted import Aliases, canonical_provider
 
-__all__ = ["ActiveService", "Aliases", "Match", "MatchIndex", "canonical_provider", "explain", "find_loop"]
+__all__ = [
+    "ActiveService",
+    "Aliases",
+    "Folder",
+    "Match",
+    "MatchIndex",
+    "canonical_provider",
+    "explain",
+    "find_loop",
+    "folders_of",
+    "input_folders",
+]

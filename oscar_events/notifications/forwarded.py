@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from oscar_events.errors import EventError
-from oscar_events.event import MAX_HOPS, StorageEvent
+from oscar_events.event import StorageEvent
 from oscar_events.identity import cloudevent_event_id, object_source
 from oscar_events.notifications.fields import Document, text, whole_number
-from oscar_events.notifications.objects import LOOP, check_bucket
-from oscar_events.notifications.part import Ignored, Part
+from oscar_events.notifications.objects import check_bucket, check_hops
+from oscar_events.notifications.part import Part
 from oscar_events.notifications.strict_json import dump
 
 TYPE_PREFIX = "oscar.storage.object."
 
 
-def forwarded(part: Part, cloudevent: Document) -> StorageEvent | Ignored:
+def forwarded(part: Part, cloudevent: Document) -> StorageEvent:
     """Return the event as this platform's own.
 
     Its id is computed anew: one taken from the body could name another event, which then would not run. Inode and
@@ -34,8 +34,7 @@ def forwarded(part: Part, cloudevent: Document) -> StorageEvent | Ignored:
     check_bucket(event.bucket)
     if (event.size or 0) < 0:
         raise EventError(f"data.object.size is {event.size}, expected 0 or more")
-    if event.hop_count > MAX_HOPS:
-        return LOOP
+    check_hops(event.hop_count)
     route = part.route
     return replace(
         event,

@@ -20,7 +20,6 @@ METADATA_PREFIX = "x-amz-meta-"
 # Written by our supervisor with each result: how many runs made the object, one out of the other.
 HOPS = f"{METADATA_PREFIX}oscar-events-hops"
 FOLDER_MARKER = Ignored("a folder's marker, not a file")
-LOOP = Ignored("made by too many runs, one out of the other")
 _FIELDS = tuple(field.name for field in fields(StorageEvent))
 # The longest name of a bucket any store we know allows (S3's old rules).
 _MAX_BUCKET_BYTES = 255
@@ -52,8 +51,7 @@ def object_event(
         return FOLDER_MARKER
     metadata = metadata or {}
     hops = _hops(metadata)
-    if hops > MAX_HOPS:
-        return LOOP
+    check_hops(hops)
     return StorageEvent(
         id=id,
         provider=part.route.provider,
@@ -79,6 +77,18 @@ def object_event(
         native_name=native_name,
         adapter=part.route.source,
     )
+
+
+def check_hops(hops: int) -> None:
+    """Raise EventError at the end of a loop of services that nobody saw when they were applied.
+
+    Refused, not ignored: somebody has to hear of it, and the quarantine keeps what the loop ended with.
+    """
+    if hops > MAX_HOPS:
+        raise EventError(
+            f"a loop of services: the object was made by {hops} runs, each out of the result of the one before, and "
+            f"{MAX_HOPS} are the most; change where one of them reads or writes"
+        )
 
 
 def check_bucket(bucket: str) -> None:

@@ -141,7 +141,8 @@ def _read(part: Part) -> Iterable[Outcome]:
     try:
         document = parse(part.body)
     except NotJsonError:
-        if part.is_labelled_json:
+        # Without a service nothing can be made of a message: then what is to be mended is the JSON it began to be.
+        if part.is_labelled_json or (part.route.service is None and part.body.lstrip()[:1] in (b"{", b"[")):
             raise
         return (message_event(part, is_json=False),)
     if isinstance(document, list) and document and all(_reader(each) for each in document):

@@ -103,6 +103,8 @@ class Dispatch(_Strict):
         is so long that few services need to set it.
     concurrency: runs of this service at a time; None = no limit of its own, only the platform's.
     event_types: what must have happened to an object; OSCAR knows only `created`.
+    reconcile: whether listings look for objects that no notification told of; false where a bucket is too large to be
+        listed every few minutes.
     expire: a run that nobody began within this time of its claim is given up as `expired`; None = it waits for ever.
     """
 
@@ -112,4 +114,5 @@ class Dispatch(_Strict):
     concurrency: Count | None = None
     event_types: EventTypes = ("created",)
     filters: Filters = Filters()
+    reconcile: bool = True
     expire: PositiveDuration | None = None

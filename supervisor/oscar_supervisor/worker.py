@@ -48,8 +48,7 @@ class Worker:
     def _attempt(self, order: Run, desk: Desk) -> None:
         job = order.job
         directory = Path(order.directory)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with ExecutionLock(directory, self._orders) as lock:
+        with ExecutionLock(directory, self._orders, job.attempt) as lock:
             self._say(Ask(job.execution, job.attempt))
             if not self._orders.answer():
                 lock.clear()

@@ -143,6 +143,8 @@ def test_ctrl_c_ends_a_follower_with_130(platform: RunningPlatform) -> None:
         env=clean_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # As a terminal has it: what a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as follower:
         assert follower.stdout is not None
         assert b"running" in follower.stdout.readline()

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.platform import COMMAND, RunningPlatform, clean_environment, until
-from tests.testbed.minio import ACCESS_KEY, SECRET_KEY, WEBHOOK, MinioServer, announcing, free_port, running_minio
+from tests.testbed.minio import ACCESS_KEY, SECRET_KEY, WEBHOOK, MinioServer, announcing, running_minio
+from tests.testbed.ports import free_port
 
 TOKEN = "the-token-that-minio-shows"
 BUCKET = "pictures"

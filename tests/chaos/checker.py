@@ -14,9 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.chaos.journal import Script, of_executions, simultaneous
+
+T = TypeVar("T")
 
 
 class Kind(StrEnum):
@@ -27,6 +29,9 @@ class Kind(StrEnum):
     STARTED_TOO_OFTEN = "started too often"  # more starts than 1 + attempts that were killed or failed
     SIMULTANEOUS = "simultaneous"  # two scripts of one execution at one moment
     WRONG_RESULT = "wrong result"  # missing, different from the recomputed one, or of nothing
+    WRONG_END = "wrong end"  # given up on what should succeed, or the other way round
+    UNTOLD = "untold"  # ended, and not on the topic that tells so
+    NOT_KEPT = "not kept"  # refused bytes that are not in quarantine, or others that are
     LEFTOVER = "leftover"  # what an interrupted attempt left and nobody removed
 
 
@@ -62,10 +67,11 @@ def result_of(name: str, content: bytes) -> tuple[str, bytes]:
 
 def check(evidence: Evidence) -> list[Finding]:
     """Return everything that is wrong."""
+    expected = dict(result_of(name, content) for name, content in evidence.dropped.items())
     return [
         *_runs(evidence),
-        *_starts(evidence),
-        *wrong_results(evidence.dropped, evidence.results, all_there=True),
+        *wrong_starts(evidence.runs, evidence.scripts),
+        *different(expected, evidence.results),
         *(Finding(Kind.LEFTOVER, what) for what in evidence.leftovers),
     ]
 
@@ -83,25 +89,29 @@ def _runs(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(Kind.DOUBLED, f"{name}: nobody dropped it, its runs are {states[name]}")
 
 
-def _starts(evidence: Evidence) -> Iterator[Finding]:
+def wrong_starts(runs: Sequence[Mapping[str, Any]], scripts: Sequence[Script]) -> Iterator[Finding]:
+    """Yield the executions whose scripts were started more often than is explained, or two at a moment."""
     failed = {
-        run["id"]: sum(attempt["outcome"] not in ("succeeded", None) for attempt in run["attempts"])
-        for run in evidence.runs
+        run["id"]: sum(attempt["outcome"] not in ("succeeded", None) for attempt in run["attempts"]) for run in runs
     }
-    for execution, scripts in of_executions(evidence.scripts).items():
+    for execution, started in of_executions(scripts).items():
         allowed = 1 + failed[execution] if execution in failed else 0
-        if len(scripts) > allowed:
-            yield Finding(Kind.STARTED_TOO_OFTEN, f"{execution}: {len(scripts)} starts, {allowed} allowed")
-    for earlier, later in simultaneous(evidence.scripts):
+        if len(started) > allowed:
+            yield Finding(Kind.STARTED_TOO_OFTEN, f"{execution}: {len(started)} starts, {allowed} allowed")
+    for earlier, later in simultaneous(scripts):
         yield Finding(Kind.SIMULTANEOUS, f"{earlier} and {later}")
 
 
-def wrong_results(dropped: Mapping[str, bytes], results: Mapping[str, bytes], *, all_there: bool) -> list[Finding]:
-    """Return the results that are not what was recomputed. all_there: also those that are missing."""
-    expected = dict(result_of(name, content) for name, content in dropped.items())
-    names = expected.keys() | results.keys() if all_there else results.keys()
+def different(expected: Mapping[str, T], found: Mapping[str, T]) -> list[Finding]:
+    """Return the results that are missing, not what was recomputed, or of nothing."""
     return [
-        Finding(Kind.WRONG_RESULT, f"{name}: expected {expected.get(name)!r}, found {results.get(name)!r}")
-        for name in sorted(names)
-        if expected.get(name) != results.get(name)
+        Finding(Kind.WRONG_RESULT, f"{name}: expected {expected.get(name)!r}, found {found.get(name)!r}")
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
     ]
+
+
+def wrong_results(dropped: Mapping[str, bytes], results: Mapping[str, bytes]) -> list[Finding]:
+    """Return the results that are there and are not what was recomputed; some may still be missing."""
+    expected = dict(result_of(name, content) for name, content in dropped.items())
+    return different({name: expected[name] for name in expected.keys() & results.keys()}, results)

@@ -12,21 +12,24 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
 from oscar_dispatcher.backends import local_process, slot
-from oscar_dispatcher.intake import Intake
+from oscar_dispatcher.batch import Claimer, Reading
+from oscar_dispatcher.held import HeldPartitions
+from oscar_dispatcher.outbox import OutboxPublisher
 from oscar_events import identity
 from oscar_events.cli import app
-from oscar_events.ledger import claims
+from oscar_events.ledger import claims, outbox
+from oscar_events.ledger.claims import Position
 from oscar_ingest.reconcile import Reconciler
 from oscar_supervisor import failures, worker
 from oscar_supervisor.lock import ExecutionLock
 
 _WORKER = "worker"  # instead of arguments: be a worker, with these faults
-_claim = Intake._claim
+_write = Claimer._write
 
 
 def _die() -> None:
@@ -36,22 +39,36 @@ def _die() -> None:
 def _killed_before_the_claim() -> None:
     """The order is right: whatever was not claimed is read again."""
 
-    async def claim(self: Intake, batch: Any, sightings: list[Any]) -> None:
+    async def write(self: Claimer, readings: Sequence[Reading], read: Sequence[Position]) -> None:
         _die()
 
-    patch.object(Intake, "_claim", claim).start()
+    patch.object(Claimer, "_write", write).start()
 
 
 def _position_before_the_claim() -> None:
-    async def claim(self: Intake, batch: Any, sightings: list[Any]) -> None:
-        await _claim(self, batch, [])  # position and nothing else
+    async def write(self: Claimer, readings: Sequence[Reading], read: Sequence[Position]) -> None:
+        await _write(self, [], read)  # the position and nothing else
         _die()
 
-    patch.object(Intake, "_claim", claim).start()
+    patch.object(Claimer, "_write", write).start()
+
+
+def _quarantine_skipped() -> None:
+    async def keep(self: HeldPartitions, refused: Sequence[Reading]) -> bool:
+        return True
+
+    patch.object(HeldPartitions, "keep", keep).start()
+
+
+def _outbox_skipped() -> None:
+    async def publish(self: OutboxPublisher, rows: list[outbox.Waiting]) -> None:
+        await self._ledger.write(lambda c: outbox.acknowledged(c, [row.id for row in rows]))
+
+    patch.object(OutboxPublisher, "_publish", publish).start()
 
 
 def _no_reconciler() -> None:
-    async def run_once(self: Reconciler) -> int:
+    async def run_once(self: Reconciler, *, rested: bool = False) -> int:
         return 0
 
     patch.object(Reconciler, "run_once", run_once).start()
@@ -70,7 +87,7 @@ def _claim_under_any_name() -> None:
 
 
 def _no_fence() -> None:
-    patch.object(slot, "fence", lambda directory, execution: None).start()
+    patch.object(slot, "fence", lambda directory, execution, attempt: None).start()
     patch.object(ExecutionLock, "_taken", lambda self: True).start()
 
 
@@ -88,6 +105,8 @@ def _killed_before_forgetting() -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     "killed before the claim": _killed_before_the_claim,
     "position before the claim": _position_before_the_claim,
+    "quarantine skipped": _quarantine_skipped,
+    "outbox skipped": _outbox_skipped,
     "no reconciler": _no_reconciler,
     "hash without lengths": _hash_without_lengths,
     "claim under any name": _claim_under_any_name,

@@ -10,7 +10,7 @@ that goes on when it should be dead is seen.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -39,31 +39,43 @@ class Script:
 
 
 class Journal:
-    """The journal as it stands."""
+    """The journal as it stands. It grows, and is looked at often: each look reads only what is new."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read = self._lines = 0
+        self._scripts: dict[str, Script] = {}
+        self._words: Counter[str] = Counter()
 
     def scripts(self) -> list[Script]:
         """Return the scripts in the order of their starts."""
-        found: dict[str, Script] = {}
-        for number, line in enumerate(self._text().splitlines()):
-            who, _, word = line.rpartition(" ")
-            execution, attempt, process = who.split()
-            known = found.get(who) or Script(execution, attempt, process, number, number, has_ended=False)
-            found[who] = replace(known, last=number, has_ended=known.has_ended or word == "end")
-        return list(found.values())
+        self._look()
+        return list(self._scripts.values())
 
     def count(self, word: str) -> int:
         """Return how many lines say this."""
-        return self._text().count(f" {word}\n")
+        self._look()
+        return self._words[word]
 
     def open(self) -> list[Script]:
         """Return the scripts that have started and have not said that they ended."""
         return [script for script in self.scripts() if not script.has_ended]
 
-    def _text(self) -> str:
-        return self.path.read_text() if self.path.exists() else ""
+    def _look(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as journal:
+            journal.seek(self._read)
+            new = journal.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.decode().splitlines():
+            who, _, word = line.rpartition(" ")
+            execution, attempt, process = who.split()
+            number, self._lines = self._lines, self._lines + 1
+            known = self._scripts.get(who) or Script(execution, attempt, process, number, number, has_ended=False)
+            self._scripts[who] = replace(known, last=number, has_ended=known.has_ended or word == "end")
+            self._words[word] += 1
 
 
 def of_executions(scripts: Iterable[Script]) -> dict[str, list[Script]]:

@@ -6,18 +6,15 @@ Not here: what is run on it (scene.py), whether its answers are right (checker.p
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Set
 from pathlib import Path
 
 from oscar_events.cli.client import FrontClient
 from oscar_events.datadir import DataDirectory
 from tests.acceptance.platform import COMMAND, DEADLINE_S, RunningPlatform, clean_environment
+from tests.chaos.processes import children
 from tests.waiting import wait_until
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -80,45 +77,14 @@ class KillablePlatform(RunningPlatform):
 
     def busy_workers(self) -> list[int]:
         """Return those of its workers that have a script."""
-        return [worker for worker in self.workers() if _children(worker)]
+        return [worker for worker in self.workers() if children(worker)]
 
     def workers(self) -> list[int]:
         """Return its workers."""
-        return _children(self.pid)
+        return children(self.pid)
 
     def _listens(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         found = self.directory.read_up()
         return found is not None and found.pid == self.pid
-
-
-@contextlib.contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    """Stop a process in the block; it goes on afterwards, if it still exists."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-
-
-def processes_of(executions: Set[str]) -> list[str]:
-    """Return `pid execution` of every process with one of these executions in its environment or arguments."""
-    return [
-        f"{pid} {word}"
-        for file in ("environ", "cmdline")
-        for pid, text in _each_process(file)
-        for word in executions & set(re.findall(r"\w+", text.decode(errors="replace")))
-    ]
-
-
-def _children(parent: int) -> list[int]:
-    return [pid for pid, stat in _each_process("stat") if int(stat.rpartition(b")")[2].split()[1]) == parent]
-
-
-def _each_process(file: str) -> Iterator[tuple[int, bytes]]:
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            yield int(name), Path("/proc", name, file).read_bytes()

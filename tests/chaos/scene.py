@@ -13,11 +13,12 @@ from pathlib import Path
 from random import Random
 
 from oscar_events.execution import State
-from oscar_events.holder import SPARE_PREFIX
+from oscar_events.holder import HOST_NAME, SPARE_PREFIX
 from tests.acceptance.platform import DEADLINE_S
 from tests.chaos.checker import Evidence
 from tests.chaos.journal import PREAMBLE, Journal
-from tests.chaos.killable import KillablePlatform, processes_of
+from tests.chaos.killable import KillablePlatform
+from tests.chaos.processes import processes_of
 from tests.waiting import wait_until
 
 BUCKET = "chaos"
@@ -114,6 +115,7 @@ class Scene:
     def _leftovers(self, executions: set[str]) -> list[str]:
         directory = self.up.directory
         kept = {f"{SPARE_PREFIX}{worker}" for worker in self.up.workers()}  # by workers that live, for the next attempt
+        kept |= {HOST_NAME}
         inside = [path for path in directory.jobs.iterdir() if path.name not in kept]
         inside += directory.staging.iterdir()
         expected = {self._buckets / BUCKET / "in", self._buckets / BUCKET / "out"}

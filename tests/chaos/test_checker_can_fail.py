@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tests.chaos.checker import Kind, check
-from tests.chaos.killable import frozen
+from tests.chaos.processes import frozen
 from tests.chaos.scene import Scene
 from tests.waiting import wait_until
 

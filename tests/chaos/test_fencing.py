@@ -11,7 +11,7 @@ import pytest
 from oscar_events.cli.exit_codes import ExitCode
 from tests.acceptance.platform import DEADLINE_S
 from tests.chaos.checker import check
-from tests.chaos.killable import frozen
+from tests.chaos.processes import frozen
 from tests.chaos.scene import Scene
 from tests.waiting import wait_until
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -24,8 +25,10 @@ from oscar_events.manager import gauges
 from tests.contracts.ledger.again import DeadLettersContract, MessagesContract, ReplaysContract, SettledContract
 from tests.contracts.ledger.claiming import ClaimsContract, ServicesContract
 from tests.contracts.ledger.expiring import ExpiryContract
+from tests.contracts.ledger.forgetting import ForgettingContract
 from tests.contracts.ledger.making import Life
 from tests.contracts.ledger.running import CancelsContract, EndsContract, LeasesContract, RolesContract, RunsContract
+from tests.contracts.ledger.together import RepeatedContract, TogetherContract
 
 
 @pytest.fixture
@@ -78,7 +81,19 @@ class TestMessages(MessagesContract):
     pass
 
 
+class TestForgetting(ForgettingContract):
+    pass
+
+
 class TestSettled(SettledContract):
+    pass
+
+
+class TestTogether(TogetherContract):
+    pass
+
+
+class TestRepeated(RepeatedContract):
     pass
 
 
@@ -112,8 +127,8 @@ async def test_what_is_asked_again_and_again_does_not_read_the_runs_that_ended(
         asked: list[tuple[str, Any]] = []
         sa_event.listen(connection, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
         unit(connection)
-        statement, parameters = asked[-1]
-        return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
+        sent = tuple(asked)  # explaining sends more
+        return str([connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", values).all() for one, values in sent])
 
     async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         assert f" INDEX {index}" in await ledger.write(plan)
@@ -137,6 +152,25 @@ async def test_a_ledger_keeps_its_name_when_it_is_opened_again(tmp_path: Path) -
         first = ledger.instance
     async with SqliteLedger(tmp_path / "ledger.db") as ledger:
         assert ledger.instance == first
+
+
+async def test_an_upgrade_that_was_interrupted_is_done_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade, create_index = command.upgrade, op.create_index
+
+    def interrupted(*arguments: Any, **more: Any) -> None:
+        raise OSError("the power failed")
+
+    monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0002"))
+    async with SqliteLedger(tmp_path / "ledger.db"):
+        pass
+    monkeypatch.setattr(command, "upgrade", upgrade)
+    monkeypatch.setattr(op, "create_index", interrupted)  # after columns were added
+    with pytest.raises(OSError, match="the power failed"):
+        async with SqliteLedger(tmp_path / "ledger.db"):
+            pass
+    monkeypatch.setattr(op, "create_index", create_index)
+    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
+        assert await ledger.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata)) == []
 
 
 async def test_a_ledger_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path) -> None:

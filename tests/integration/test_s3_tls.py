@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,32 +14,21 @@ from oscar_supervisor.storage import s3_store
 from oscar_supervisor.storage.port import StorageUnavailableError
 from oscar_supervisor.storage.s3 import S3Storage
 from tests.contracts.storage import go_on
-from tests.testbed.minio import MinioServer, free_port
+from tests.testbed.certificates import make_certificates
+from tests.testbed.minio import MinioServer
+from tests.testbed.ports import free_port
 
 # What the server says about the object that is not there: it was asked, so its certificate was taken.
 ASKED = "NoSuchBucket"
 
 
-def openssl(directory: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificates(openssl_here: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory as MinIO wants it, and the certificate of its authority in it as `ca.pem`."""
-    if shutil.which("openssl") is None:
-        assert os.environ.get("CI") != "true", "CI has to have openssl"
-        pytest.skip("openssl makes the certificates of this test")
     directory = tmp_path_factory.mktemp("certificates")
-    made = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
-    openssl(directory, "req", "-x509", *made, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=the testbed")
-    openssl(directory, "req", *made[:3], "-keyout", "private.key", "-out", "request.pem", "-subj", "/CN=minio")
-    (directory / "extensions").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-    openssl(
-        directory,
-        *("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
-        *("-days", "2", "-extfile", "extensions", "-out", "public.crt"),
-    )
+    made = make_certificates(directory)
+    made.key.rename(directory / "private.key")
+    made.certificate.rename(directory / "public.crt")
     return directory
 
 

@@ -1,7 +1,7 @@
 """Processes that end with the test run, also if that one is killed and no fixture gets to its end.
 
 In:  a command. Out: its process.
-Not here: ending a process in order (whoever starts it does that).
+Not here: ending a process in order (server.py, or whoever else starts it).
 
 The kernel sends the signal when the *thread* that started the process ends (prctl(2), PR_SET_PDEATHSIG), and tests
 start servers from threads that end before them, as a checkpoint of a transfer that restarts the store. So one thread
@@ -28,9 +28,19 @@ def start_bound(
     stdin: int | None = subprocess.DEVNULL,
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
+    cwd: Path | None = None,
+    user: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a process that is killed when this one dies. Its process id is that of the command itself."""
+    """Start a process that is killed when this one dies. Its process id is that of the command itself.
+
+    user: whose process it becomes, of that user's group; only root can. The same `setpriv` does both, as a process that
+    becomes another user is bound no longer.
+    """
     setpriv = shutil.which("setpriv")
-    bound = [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)
-    started = _STARTER.submit(lambda: subprocess.Popen(bound, env=env, stdin=stdin, stdout=stdout, stderr=stderr))
+    become = ("--reuid", user, "--regid", user, "--init-groups") if user else ()
+    assert setpriv or not become, "only setpriv makes a process another user's"
+    bound = [setpriv, *become, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)
+    started = _STARTER.submit(
+        lambda: subprocess.Popen(bound, env=env, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd)
+    )
     return started.result()

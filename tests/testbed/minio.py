@@ -9,34 +9,27 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import signal
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.acceptance.platform import until
-from tests.testbed.bound import start_bound
 from tests.testbed.minio_build import minio_binary
+from tests.testbed.ports import free_port
 from tests.testbed.s3_client import S3Client, S3Error
+from tests.testbed.server import Server
 
 ACCESS_KEY = "the-testbed"
 # Told from every other word, so that a test can look for it in what must not hold it.
 SECRET_KEY = "the-testbeds-secret-key-0123456789"
+# Names of targets, where a test has one of a kind.
 WEBHOOK = "PLATFORM"
-
-
-def free_port() -> int:
-    """Return a port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+KAFKA = "PLATFORM"
 
 
 @dataclass
-class MinioServer:
+class MinioServer(Server):
     """One server. variables: of its environment, `MINIO_*`. certificates: a directory that has it speak TLS."""
 
     directory: Path
@@ -58,71 +51,28 @@ class MinioServer:
     def client(self) -> S3Client:
         return S3Client(self.port, ACCESS_KEY, SECRET_KEY)
 
-    @property
-    def log(self) -> Path:
-        return self.directory / "minio.log"
-
-    def start(self) -> None:
-        """Start it and wait until it takes requests."""
+    def launch(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            certificates = self.certificates or self.directory / "no-certificates"
-            address = f"127.0.0.1:{self.port}"
-            where = ("--certs-dir", certificates, "--address", address, self.directory / "data")
-            self.process = start_bound(
-                [minio_binary(), "server", *where],
-                env={
-                    "HOME": str(self.directory),
-                    "PATH": os.defpath,
-                    "MINIO_ROOT_USER": ACCESS_KEY,
-                    "MINIO_ROOT_PASSWORD": SECRET_KEY,
-                    "MINIO_UPDATE": "off",
-                    "MINIO_BROWSER": "off",
-                    **self.variables,
-                },
-                stdout=log,
-                stderr=log,
-            )
-        until(self._is_ready, f"MinIO is ready; its log: {self.log}")
-
-    def kill(self) -> None:
-        """End it as a power cut would, as far as the process goes."""
-        self._signal(signal.SIGKILL)
-        self._wait()
-
-    def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def stop(self) -> None:
-        """End it if it runs, paused or not."""
-        if self.process is not None:
-            self.resume()
-            self._signal(signal.SIGTERM)
-            self._wait()
+        certificates = self.certificates or self.directory / "no-certificates"
+        where = ("--certs-dir", certificates, "--address", f"127.0.0.1:{self.port}", self.directory / "data")
+        self.run(
+            [minio_binary(), "server", *where],
+            env={
+                "HOME": str(self.directory),
+                "PATH": os.defpath,
+                "MINIO_ROOT_USER": ACCESS_KEY,
+                "MINIO_ROOT_PASSWORD": SECRET_KEY,
+                "MINIO_UPDATE": "off",
+                "MINIO_BROWSER": "off",
+                **self.variables,
+            },
+        )
 
     def unfinished_uploads(self) -> list[Path]:
         """Return the files of multipart uploads that are neither completed nor removed."""
         return [path for path in (self.directory / "data/.minio.sys/multipart").rglob("*") if path.is_file()]
 
-    def _signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def _wait(self) -> None:
-        assert self.process is not None
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
-
-    def _is_ready(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()
+    def is_ready(self) -> bool:
         if self.certificates:
             unchecked = ssl._create_unverified_context()  # readiness is asked, no secret is told
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -142,21 +92,26 @@ class MinioServer:
             return True
 
 
-def announcing(url: str, token: str, queue: Path | None = None) -> dict[str, str]:
-    """Return the variables of a server that tells events to this URL.
+def announcing(url: str, token: str, queue: Path | None = None, name: str = WEBHOOK) -> dict[str, str]:
+    """Return the variables of a server that tells events to this URL, as target `name`.
 
     token: the whole Authorization header. queue: where events wait until they are delivered, in order; without it each
-    is told once, and lost when nobody answers.
+    is told once, and lost when nobody answers. Several targets, with and without: their variables put together.
     """
-    variables = {
-        f"MINIO_NOTIFY_WEBHOOK_ENABLE_{WEBHOOK}": "on",
-        f"MINIO_NOTIFY_WEBHOOK_ENDPOINT_{WEBHOOK}": url,
-        f"MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_{WEBHOOK}": token,
-    }
+    return _target("WEBHOOK", name, queue, ENDPOINT=url, AUTH_TOKEN=token)
+
+
+def announcing_to_kafka(bootstrap: str, topic: str, queue: Path | None = None, name: str = KAFKA) -> dict[str, str]:
+    """Return the variables of a server that sends events to this topic, which has to be there. queue: as above."""
+    # The newest protocol its client knows; by itself it speaks one that Kafka 4 refuses.
+    return _target("KAFKA", name, queue, BROKERS=bootstrap, TOPIC=topic, VERSION="3.6.0")
+
+
+def _target(kind: str, name: str, queue: Path | None, **settings: str) -> dict[str, str]:
     if queue is not None:
         queue.mkdir(parents=True, exist_ok=True)
-        variables[f"MINIO_NOTIFY_WEBHOOK_QUEUE_DIR_{WEBHOOK}"] = str(queue)
-    return variables
+        settings["QUEUE_DIR"] = str(queue)
+    return {f"MINIO_NOTIFY_{kind}_{field}_{name}": value for field, value in {"ENABLE": "on", **settings}.items()}
 
 
 @contextlib.contextmanager

@@ -9,54 +9,29 @@ versions, so the module is named by its pseudo-version. Building takes about 4 m
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
+
+from tests.testbed.builds import cache_of, go_install, one_build_at_a_time
 
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
-# Ten times what it took beside other work on two cores.
-_LONGEST_BUILD_S = 3600.0
-
-
-class CannotBuildError(Exception):
-    """This machine has no MinIO and cannot make one. The message says what is missing."""
 
 
 def minio_binary() -> Path:
     """Return the server's binary, built first if it is not there in this version. Raises CannotBuildError."""
-    cache = Path(os.environ.get("KIT_CACHE") or Path.home() / ".cache" / "oscar-testbed") / "minio"
+    cache = cache_of("minio")
     binary, version = cache / "bin" / "minio", cache / "bin" / "minio.version"
-    if _is_there(binary, version):
-        return binary
-    if (go := shutil.which("go")) is None:
-        raise CannotBuildError("MinIO has to be built, which needs Go 1.24 or newer on the PATH")
-    binary.parent.mkdir(parents=True, exist_ok=True)
-    with (cache / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may be building it
-        if not _is_there(binary, version):
-            _build(go, binary.parent)
-            version.write_text(f"{VERSION}\n")
+    if not _is_there(binary, version):
+        with one_build_at_a_time(cache):
+            if not _is_there(binary, version):
+                go_install(MODULE, VERSION, binary.parent, _release())
+                version.write_text(f"{VERSION}\n")
     return binary
 
 
 def _is_there(binary: Path, version: Path) -> bool:
     return binary.is_file() and version.is_file() and version.read_text().strip() == VERSION
-
-
-def _build(go: str, directory: Path) -> None:
-    built = subprocess.run(
-        [go, "install", "-trimpath", f"-ldflags=-s -w {_release()}", f"{MODULE}@{VERSION}"],
-        env={**os.environ, "GOFLAGS": "", "GOBIN": str(directory), "CGO_ENABLED": "0"},
-        capture_output=True,
-        text=True,
-        timeout=_LONGEST_BUILD_S,
-    )
-    if built.returncode:
-        raise CannotBuildError(f"go install {MODULE}@{VERSION} failed: {built.stderr[-2000:]}")
 
 
 def _release() -> str:

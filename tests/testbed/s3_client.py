@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import http.client
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import unescape
@@ -56,29 +57,30 @@ class S3Client:
         self.ask("DELETE", bucket)
 
     def keep_versions(self, bucket: str) -> None:
-        self.ask(
-            "PUT",
-            bucket,
-            query={"versioning": ""},
-            body=b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
-        )
+        self._set_versioning(bucket, "Enabled")
 
-    def announce(self, bucket: str, target: str, prefix: str) -> None:
-        """Have new objects below the prefix told to the webhook target of this name."""
+    def suspend_versions(self, bucket: str) -> None:
+        self._set_versioning(bucket, "Suspended")
+
+    def announce(self, bucket: str, target: str, prefix: str, kind: str = "webhook") -> None:
+        """Have new objects below the prefix told to the target of this name and kind, and to no other."""
+        self.announce_to_all(bucket, [(target, kind)], prefix)
+
+    def announce_to_all(self, bucket: str, targets: Sequence[tuple[str, str]], prefix: str) -> None:
+        """Have new objects below the prefix told to all these targets, each a name and its kind."""
         rule = f"<FilterRule><Name>prefix</Name><Value>{prefix}</Value></FilterRule>"
-        self.ask(
-            "PUT",
-            bucket,
-            query={"notification": ""},
-            body=(
-                f"<NotificationConfiguration><QueueConfiguration><Queue>arn:minio:sqs::{target}:webhook</Queue>"
-                f"<Event>s3:ObjectCreated:*</Event><Filter><S3Key>{rule}</S3Key></Filter>"
-                "</QueueConfiguration></NotificationConfiguration>"
-            ).encode(),
+        rules = "".join(
+            f"<QueueConfiguration><Queue>arn:minio:sqs::{name}:{kind}</Queue><Event>s3:ObjectCreated:*</Event>"
+            f"<Filter><S3Key>{rule}</S3Key></Filter></QueueConfiguration>"
+            for name, kind in targets
         )
+        body = f"<NotificationConfiguration>{rules}</NotificationConfiguration>"
+        self.ask("PUT", bucket, query={"notification": ""}, body=body.encode())
 
-    def put(self, bucket: str, key: bytes, content: bytes) -> Answer:
-        return self.ask("PUT", bucket, key, body=content)
+    def put(self, bucket: str, key: bytes, content: bytes, modified: datetime | None = None) -> Answer:
+        """Put an object. modified: when it says that this was, if not now, as a copy made by replication does."""
+        told = {} if modified is None else {"x-minio-source-mtime": modified.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+        return self.ask("PUT", bucket, key, body=content, headers=told)
 
     def get(self, bucket: str, key: bytes) -> Answer | None:
         """Return an object, None if there is none."""
@@ -90,22 +92,40 @@ class S3Client:
             raise
 
     def keys(self, bucket: str) -> list[str]:
-        """Return the keys in a bucket, up to a thousand."""
-        listed = self.ask("GET", bucket, query={"list-type": "2"}).body.decode()
-        return [unescape(key) for key in re.findall("<Key>(.*?)</Key>", listed, re.DOTALL)]
+        """Return the keys in a bucket."""
+        return list(self.etags(bucket))
+
+    def etags(self, bucket: str, prefix: str = "") -> dict[str, str]:
+        """Return the ETag of each object in a bucket; of one that was put in one piece it is the MD5 of its content."""
+        found: dict[str, str] = {}
+        query = {"list-type": "2", "prefix": prefix}
+        while True:
+            page = self.ask("GET", bucket, query=dict(sorted(query.items()))).body.decode()
+            for key, etag in re.findall("<Key>(.*?)</Key>.*?<ETag>(.*?)</ETag>", page, re.DOTALL):
+                found[unescape(key)] = unescape(etag).strip('"')
+            more = re.search("<NextContinuationToken>(.*?)</NextContinuationToken>", page)
+            if more is None:
+                return found
+            query["continuation-token"] = unescape(more[1])
 
     def remove(self, bucket: str, key: bytes) -> None:
         self.ask("DELETE", bucket, key)
 
     def ask(
-        self, method: str, bucket: str, key: bytes = b"", query: dict[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        bucket: str,
+        key: bytes = b"",
+        query: dict[str, str] | None = None,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
     ) -> Answer:
         """Send one request. Raises S3Error."""
         path = f"/{bucket}" + (f"/{quote_from_bytes(key, safe='/-_.~')}" if key else "")
         asked = "&".join(
             f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in (query or {}).items()
         )
-        headers = self._signed(method, path, asked, body)
+        headers = {**(headers or {}), **self._signed(method, path, asked, body)}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request(method, f"{path}?{asked}" if asked else path, body, headers)
@@ -116,6 +136,10 @@ class S3Client:
             code = re.search(r"<Code>(\w+)</Code>", text)
             raise S3Error(code[1] if code else str(response.status), text)
         return Answer(content, {name.lower(): value for name, value in response.getheaders()})
+
+    def _set_versioning(self, bucket: str, status: str) -> None:
+        body = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+        self.ask("PUT", bucket, query={"versioning": ""}, body=body.encode())
 
     def _signed(self, method: str, path: str, query: str, body: bytes) -> dict[str, str]:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

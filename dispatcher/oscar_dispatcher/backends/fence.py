@@ -1,6 +1,7 @@
 """Ends what an interrupted attempt left running on this host, and returns only when nothing of it can run any more.
 
-In:  the directory of an execution with its lock file. Out: the lock is free and no process carries the execution's id.
+In:  the directory of an execution with its lock file, the attempt that is to have ended. Out: the lock is free and no
+process carries the execution's id; or a later attempt runs, before which somebody else has fenced this one.
 Not here: taking the lock (the worker, oscar_supervisor/lock.py), saying what became of the attempt (local_process.py).
 
 Killed are, until none is left: the recorded worker and its script's group while they are the processes that were
@@ -29,10 +30,11 @@ _LOOK_AGAIN_S = 0.01
 _PATIENCE_S = 1.0
 
 
-def fence(directory: Path, execution: str, deadline_s: float = _DEADLINE_S) -> None:
-    """End everything of the execution. Blocks: call it in a thread.
+def fence(directory: Path, execution: str, attempt: int, deadline_s: float = _DEADLINE_S) -> None:
+    """End everything of the execution up to this attempt. Blocks: call it in a thread.
 
-    Raises BackendUnavailableError if something of it survives the deadline, or nobody can look.
+    A dispatcher that slept while another took over leaves alone what that one has started. Raises
+    BackendUnavailableError if something of it survives the deadline, or nobody can look.
     """
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
@@ -41,7 +43,7 @@ def fence(directory: Path, execution: str, deadline_s: float = _DEADLINE_S) -> N
     except OSError as error:
         raise BackendUnavailableError(f"the lock of {execution} cannot be opened: {error}") from error
     try:
-        _fence(lock, execution, deadline_s)
+        _fence(lock, execution, attempt, deadline_s)
     except OSError as error:
         raise BackendUnavailableError(f"the processes of {execution} cannot be found: {error}") from error
     finally:
@@ -60,7 +62,7 @@ def has_ended(directory: Path) -> bool:
         os.close(lock)
 
 
-def _fence(lock: int, execution: str, deadline_s: float) -> None:
+def _fence(lock: int, execution: str, attempt: int, deadline_s: float) -> None:
     begin = time.monotonic()
     while True:
         free = _take(lock)
@@ -69,6 +71,8 @@ def _fence(lock: int, execution: str, deadline_s: float) -> None:
             return  # the last attempt ended in good order
         waited = time.monotonic() - begin
         holder = None if free else decode_holder(record)
+        if holder is not None and holder.attempt > attempt:
+            return
         found = _kill_holder(holder) if holder and (holder.script or waited > _PATIENCE_S) else []
         found += _kill(_carries(execution))
         if not found and free:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from oscar_dispatcher.backends.fence import has_ended
+from oscar_dispatcher.backends.host import host_of
+from oscar_dispatcher.backends.leftovers import remove_leftovers, remove_tree
 from oscar_dispatcher.backends.port import (
     Backend,
     BackendUnavailableError,
@@ -37,8 +37,9 @@ _NOTICES = 1024
 class ProcessBackend(Backend):
     """Run attempts in a pool of workers on this host.
 
-    jobs: holds one directory per execution; on a local disk. workers: how many scripts run at a time. python: the
-    interpreter of the workers; this distribution is installed there.
+    jobs: holds one directory per execution; on a local disk, shared by all dispatchers of the host, of which one at a
+    time submits. workers: how many scripts run at a time. python: the interpreter of the workers; this distribution is
+    installed there.
     """
 
     def __init__(self, jobs: Path, workers: int, python: str = sys.executable) -> None:
@@ -95,11 +96,12 @@ class ProcessBackend(Backend):
                     os.unlink(f"{directory}/{name}")
             os.rmdir(directory)
         except OSError:
-            await asyncio.to_thread(_remove, self._jobs / execution)
+            await asyncio.to_thread(remove_tree, self._jobs / execution)
 
     async def __aenter__(self) -> Self:
         self._jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._forget_ended()
+        self.host = host_of(self._jobs)
+        await asyncio.to_thread(remove_leftovers, self._jobs)
         await self._group.__aenter__()
         for _ in range(self._workers):
             self._own(self._serve(Slot(self._jobs, self._python, self._notices.put)))
@@ -123,15 +125,6 @@ class ProcessBackend(Backend):
                 self._notices.get_nowait()  # its attempt is adopted after the next start
             self._notices.put_nowait(None)
 
-    async def _forget_ended(self) -> None:
-        """Forget what nobody may ask to: a kill can fall between an end recorded in the ledger and its `forget`.
-
-        An execution that is to be tried again makes its directory anew.
-        """
-        for directory in list(self._jobs.iterdir()):
-            if await asyncio.to_thread(has_ended, directory):
-                await self.forget(directory.name)
-
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(work)
         self._tasks.add(task)
@@ -139,11 +132,11 @@ class ProcessBackend(Backend):
 
     async def _serve(self, slot: Slot) -> None:
         """Give the slot one attempt after the other."""
-        interrupted: str | None = None
+        interrupted: Job | None = None
         try:
             while True:
                 attempt = await self._waiting.get()
-                interrupted = attempt.job.execution
+                interrupted = attempt.job
                 try:
                     await slot.lead(attempt)
                     interrupted = None
@@ -155,12 +148,7 @@ class ProcessBackend(Backend):
             await slot.close(interrupted)
 
     async def _end_adopted(self, adopted: LiveAttempt) -> None:
-        await fence_until_ended(self._jobs, adopted.execution)
+        await fence_until_ended(self._jobs, adopted.execution, adopted.attempt)
         reason = "the platform stopped while it ran"
         log = log_left(self._jobs, adopted.execution)
         await self._notices.put(Ended(adopted.execution, adopted.attempt, adopted.nonce, None, reason, log))
-
-
-def _remove(directory: Path) -> None:
-    with contextlib.suppress(RecursionError):  # a tree deeper than Python can walk stays; nobody else is held up
-        shutil.rmtree(directory, ignore_errors=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +19,14 @@ from oscar_events.job import Job, Report
 
 
 class BackendUnavailableError(UnavailableError):
-    """The backend cannot take the attempt now; the same submit may succeed later. Nothing of it will start."""
+    """The backend cannot take the attempt now; the same submit may succeed later. Nothing of it will start.
+
+    retry_after: when the whole backend asks to be left alone for so long, whatever the attempt.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class SubmissionRejectedError(OscarEventsError):
@@ -68,7 +76,12 @@ Notice = Started | Ended
 
 
 class Backend(ABC):
-    """Where attempts run. An async context manager; leaving it ends what is still running, unreported."""
+    """Where attempts run. An async context manager; leaving it ends what is still running, unreported.
+
+    host: from where alone it can be told that its attempts have ended; empty if from anywhere. Known once it is open.
+    """
+
+    host: str = ""
 
     @abstractmethod
     async def submit(self, job: Job, permit: Permit) -> bool:

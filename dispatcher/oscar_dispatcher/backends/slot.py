@@ -100,18 +100,18 @@ class Slot:
         try:
             await self._follow(worker, attempt.job)
         except WorkerDiedError as died:
-            await self._bury(worker)
-            await fence_until_ended(self._jobs, attempt.job.execution)
             job = attempt.job
+            await self._bury(worker)
+            await fence_until_ended(self._jobs, job.execution, job.attempt)
             log = log_left(self._jobs, job.execution)
             await self._tell(Ended(job.execution, job.attempt, job.nonce, None, str(died), log))
 
-    async def close(self, interrupted: str | None) -> None:
-        """End the worker and with it the script of the interrupted execution, if there is one."""
+    async def close(self, interrupted: Job | None) -> None:
+        """End the worker and with it the script of the interrupted job, if there is one."""
         if self._worker is not None:
             await self._worker.stop()
         if interrupted is not None:
-            await fence_until_ended(self._jobs, interrupted)
+            await fence_until_ended(self._jobs, interrupted.execution, interrupted.attempt)
 
     async def _ask(self, attempt: Attempt) -> WorkerProcess | None:
         """Return the worker that starts the attempt, None if its permit is denied. Raises what permit does.
@@ -120,7 +120,7 @@ class Slot:
         """
         directory = self._jobs / attempt.job.execution
         if (directory / LOCK_NAME).exists():
-            await asyncio.to_thread(fence, directory, attempt.job.execution)
+            await asyncio.to_thread(fence, directory, attempt.job.execution, attempt.job.attempt)
         worker = await self._hand_over(attempt, directory)
         allowed = False
         try:
@@ -175,11 +175,11 @@ def log_left(jobs: Path, execution: str) -> bytes:
         return b""
 
 
-async def fence_until_ended(jobs: Path, execution: str) -> None:
+async def fence_until_ended(jobs: Path, execution: str, attempt: int) -> None:
     """Fence, however long it takes: until then nobody may say that the attempt has ended."""
     while True:
         try:
-            return await asyncio.to_thread(fence, jobs / execution, execution)
+            return await asyncio.to_thread(fence, jobs / execution, execution, attempt)
         except BackendUnavailableError as error:
             _log.warning("still fencing", execution=execution, reason=str(error))
             await asyncio.sleep(_FENCE_AGAIN_S)

@@ -140,8 +140,17 @@ class ConfiguredSources:
         changed = [one for one in known if config.provider(one) != self._in_force.provider(one)]
         if changed and not self.waiting:
             _log.warning("storage_providers changed; restart the platform to use them", providers=changed)
+        changed += self._changed_readers(config)
+        changed += ["settings"] if config.settings != self._in_force.settings else []
         told = f"changed in config.yaml and not in use before a restart: {', '.join(changed)}"
         self.waiting = told if changed else ""
+
+    def _changed_readers(self, config: PlatformConfig) -> list[str]:
+        """Return the sources that read or listen and are not those that run: these were opened at the start."""
+        names = dict.fromkeys([*self._in_force.sources, *config.sources])
+        pairs = [(f"the source {name}", self._in_force.sources.get(name), config.sources.get(name)) for name in names]
+        read = [pair for pair in pairs if any(one is not None and not one.is_pushed for one in pair[1:])]
+        return [what for what, before, now in read if before != now]
 
     def _settled(self) -> _Signature | None:
         """Return the signature of what was just read; None if it may have been being written: it is read again."""
@@ -170,7 +179,7 @@ def _changed(file: Path) -> tuple[int, int, int] | None:
 
 
 def _sources(config: PlatformConfig) -> dict[str, ConfiguredSource]:
-    return {name: _source(source) for name, source in config.sources.items()}
+    return {name: _source(source) for name, source in config.sources.items() if source.is_pushed}
 
 
 def _source(source: SourceConfig) -> ConfiguredSource:

@@ -30,6 +30,11 @@ class Source(ABC):
     def __init__(self) -> None:
         self.ready = asyncio.Event()
 
+    @property
+    def not_live(self) -> str:
+        """Why this process should be started anew, empty if it should not: there is work, and none gets done."""
+        return ""
+
     @abstractmethod
     async def run(self, sink: Sink, on_gap: Callable[[], None]) -> None:
         """Yield events until cancelled. on_gap: called when some may have been missed, so that a listing is due.

@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
+from math import inf
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -30,27 +32,28 @@ from starlette.types import Receive, Scope, Send
 from oscar_events import metrics
 from oscar_events.bus.port import EVENTS, QUARANTINE, Bus
 from oscar_events.codec import encode
-from oscar_events.errors import EventError, UnavailableError
+from oscar_events.errors import UnavailableError
 from oscar_events.log import logger
-from oscar_events.notifications.port import Normalised, Notification, Refusal, Route
-from oscar_events.notifications.recognise import EMPTY, normalise
+from oscar_events.notifications.port import Notification, Refusal, Route
+from oscar_events.notifications.recognise import EMPTY
 from oscar_events.quarantine import quarantine_record
 from oscar_events.record import Record
 from oscar_ingest.sources.body import BodyTooLargeError, SenderGoneError, read_body
 from oscar_ingest.sources.configured import ConfiguredSources
+from oscar_ingest.sources.kept_headers import kept_headers
+from oscar_ingest.sources.normalised import count, normalised
 
 _log = logger(__name__)
 
 # An envelope with its base64 then fits one record of the bus, and one annotation of a Job (design §3.1).
 MAX_BODY_BYTES = 128 * 1024
 _METHODS = "POST, GET, HEAD, OPTIONS"
-# What tells what the bytes are, so that they can be sent again from quarantine. Never `authorization`.
-_KEPT_HEADERS = frozenset({"content-type", "content-encoding", "idempotency-key", "user-agent", "filename"})
-_KEPT_PREFIXES = ("ce-", "x-nifi-", "s3.")
 # Whatever is away on one machine is back in seconds.
 _RETRY_AFTER = {"Retry-After": "1"}
 # A sender with an old token tries for ever: one line in this time says so, the counter says how often.
 _SAY_AGAIN_S = 60.0
+# Two rounds of a load balancer that asks every 5 to 10 s.
+_TRY_AGAIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Webhook:
     ) -> None:
         import_module("oscar_events.notifications.cloudevents")  # 67 ms that no request should wait for
         self.trouble = ""
+        self._failed_at = -inf
         self._bus, self._sources, self._limits, self._now = bus, sources, limits, now
         self._in_flight: Counter[str] = Counter()
         self._idle = asyncio.Event()
@@ -163,33 +167,44 @@ class Webhook:
         it is the same."""
         # As random as a UUID, without asking the kernel: nobody gains by guessing one.
         notification = Notification(body, headers, self._now(), f"{random.getrandbits(128):032x}")
-        normalised = _normalised(notification, route)
-        if not body and normalised.ignored == (EMPTY.reason,):  # somebody looks whether we are here
+        found = normalised(notification, route)
+        if not body and found.ignored == (EMPTY.reason,):  # somebody looks whether we are here
             return JSONResponse({"source": route.source})
-        events = [encode(event) for event in normalised.events]
-        refused = [self._quarantined(refusal, route, headers) for refusal in normalised.refused]
+        events = [encode(event) for event in found.events]
+        refused = [self._quarantined(refusal, route, headers) for refusal in found.refused]
         for topic, records in ((EVENTS, events), (QUARANTINE, refused)):
             if records:
                 await self._bus.publish(topic, records)
         if self.trouble and (events or refused):
             _log.info("the bus acknowledges again")
             self.trouble = ""
-        _count(route.source, normalised)
+        metrics.events_published.inc(len(events))
+        metrics.events_quarantined.labels("ingest").inc(len(refused))
+        for refusal in found.refused:
+            _log.warning("input refused and quarantined", source=route.source, reason=refusal.reason)
+        count(route.source, found)
         answer = {
             "accepted": len(events),
-            "ignored": len(normalised.ignored),
+            "ignored": len(found.ignored),
             "quarantined": len(refused),
-            "ids": [event.id for event in normalised.events],
+            "ids": [event.id for event in found.events],
         }
         return JSONResponse(answer, status_code=202)
 
     def _quarantined(self, refusal: Refusal, route: Route, headers: Mapping[str, str]) -> Record:
-        _log.warning("input refused and quarantined", source=route.source, reason=refusal.reason)
         had = headers if refusal.headers is None else refusal.headers
-        kept = {name: value for name, value in had.items() if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIXES)}
-        return quarantine_record(refusal.body, route.source, refusal.reason, self._now(), kept)
+        return quarantine_record(refusal.body, route.source, refusal.reason, self._now(), kept_headers(had))
+
+    @property
+    def not_acknowledging(self) -> str:
+        """Why nothing should be sent here for the moment, empty if it may: what was sent lately was not acknowledged.
+
+        Not for longer than that: whoever is sent nothing never hears that the bus is back.
+        """
+        return self.trouble if time.monotonic() - self._failed_at <= _TRY_AGAIN_S else ""
 
     def _say_away(self, why: str) -> None:
+        self._failed_at = time.monotonic()
         if not self.trouble:
             _log.error("events are refused, as the bus does not acknowledge", error=why)
             self.trouble = f"the bus has not acknowledged since {self._now():%Y-%m-%d %H:%M:%S} UTC: {why}"
@@ -203,33 +218,6 @@ class Webhook:
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _normalised(notification: Notification, route: Route) -> Normalised:
-    """Return what the notification came to; one that cannot be read at all is refused whole."""
-    try:
-        return normalise(notification, route)
-    except EventError as error:
-        return Normalised(refused=(Refusal(notification.body, str(error)),))
-    except Exception as error:  # noqa: BLE001 - a 500 would have the sender repeat it for ever, before all others
-        metrics.alarms.labels("normaliser").inc()
-        _log.exception("a notification broke its normaliser", source=route.source)
-        reason = f"the platform failed to read it ({type(error).__name__}); its log says more"
-        return Normalised(refused=(Refusal(notification.body, reason),))
-
-
-def _count(source: str, normalised: Normalised) -> None:
-    metrics.events_published.inc(len(normalised.events))
-    counts = {
-        "accepted": len(normalised.events),
-        "ignored": len(normalised.ignored),
-        "quarantined": len(normalised.refused),
-    }
-    for outcome, number in counts.items():
-        if number:
-            metrics.source_records.labels(source, outcome).inc(number)
-    if normalised.refused:
-        metrics.events_quarantined.labels("ingest").inc(len(normalised.refused))
 
 
 def _permission(origin: str) -> Response:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-# component -> why it is not ready; empty once all are
+# component -> why it is not ready, or not live; empty once all are
 Ready = Callable[[], Mapping[str, str]]
 # Brings the gauges up to date that are not counted as things happen.
 Gauge = Callable[[], Awaitable[None]]
@@ -23,11 +23,19 @@ async def nothing_to_ask() -> None:
     """Bring nothing up to date: the gauge of a platform whose components count everything themselves."""
 
 
-def routes(ready: Ready, troubles: Ready = dict, gauge: Gauge = nothing_to_ask) -> list[BaseRoute]:
-    """Return the routes. troubles: component -> what somebody has to mend although everything runs."""
+def routes(
+    ready: Ready, troubles: Ready = dict, gauge: Gauge = nothing_to_ask, stalled: Ready = dict
+) -> list[BaseRoute]:
+    """Return the routes. troubles: component -> what somebody has to mend although everything runs.
+
+    stalled: component -> what it has to do and does not get done: the process should be started anew (house rule 8).
+    """
 
     async def livez(request: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        reasons = stalled()
+        if not reasons:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("".join(f"{part}: {why}\n" for part, why in reasons.items()), status_code=503)
 
     async def readyz(request: Request) -> Response:
         reasons = dict(ready())

@@ -27,6 +27,10 @@ class StorageUnavailableError(UnavailableError):
     """The storage could not be asked, or refused for a reason that time or its owner mends. One sentence."""
 
 
+class BucketMissingError(StorageUnavailableError):
+    """The store answers, and has no bucket of that name. One sentence."""
+
+
 class StorageFullError(StorageUnavailableError):
     """The storage or a quota in it has no room left. One sentence."""
 

@@ -13,7 +13,12 @@ import re
 
 from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 
-from oscar_supervisor.storage.port import InputUnusableError, StorageFullError, StorageUnavailableError
+from oscar_supervisor.storage.port import (
+    BucketMissingError,
+    InputUnusableError,
+    StorageFullError,
+    StorageUnavailableError,
+)
 
 # Codes of the S3 protocol and MinIO's own (github.com/minio/minio, cmd/api-errors.go).
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion"})
@@ -62,7 +67,8 @@ def translated(error: BaseError | FileNotFoundError, host: str, name: str) -> Ex
         return StorageFullError(what)
     refused = isinstance(error, PermissionDeniedError | UnauthenticatedError)
     advice = _ADVICE.get(code) or ("the provider's keys and their rights must be looked at" if refused else "")
-    return StorageUnavailableError(f"{what}; {advice}" if advice else what)
+    kind = BucketMissingError if code == "NoSuchBucket" else StorageUnavailableError
+    return kind(f"{what}; {advice}" if advice else what)
 
 
 def replaced(name: str) -> InputUnusableError:

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, select
 
 from oscar_events import codec
 from oscar_events.errors import NotFoundError, ServiceError
-from oscar_events.event import Action
+from oscar_events.event import Action, StorageEvent
 from oscar_events.execution import State
 from oscar_events.ledger import claims, ends, runs, services
-from oscar_events.ledger.claims import Position
-from oscar_events.ledger.tables import events, executions, queue
+from oscar_events.ledger.claims import LedgerForgotError, Position
+from oscar_events.ledger.tables import events, executions, outbox, queue
 from tests.contracts.ledger.making import EARLY, Life, file_event, run_id, service
 
 
@@ -73,7 +73,33 @@ class ServicesContract:
         assert [stored.service.name for stored in await life.ledger.read(services.active)] == ["a"]
 
 
+def _listed(etag: str, uid: str) -> StorageEvent:
+    """Return what a listing brings of a store that tells its notifications more than its listings."""
+    listed = replace(file_event(), file_id=None, modified_ns=None, etag=etag)
+    return replace(listed, by_etag=True, service_uids=(uid,))
+
+
 class ClaimsContract:
+    async def test_what_a_listing_brings_of_a_content_the_service_has_had_starts_nothing(self, life: Life) -> None:
+        had, other = await life.apply(service("a")), await life.apply(service("b", out="pics/b"))
+        told = replace(file_event(), file_id=None, modified_ns=None, etag="e1", service="a")
+        assert await life.claim(told) == {had}
+        assert await life.claim(_listed("e1", had)) == set()
+        assert await life.claim(_listed("e2", had)) == {had}
+        assert await life.claim(_listed("e1", other)) == {other}  # it never had it
+
+    async def test_a_notification_and_a_listing_of_one_content_in_one_batch_start_one_run(self, life: Life) -> None:
+        uid = await life.apply(service())
+        told = replace(file_event(), file_id=None, modified_ns=None, etag="e1")
+        assert await life.claim(told, _listed("e1", uid), _listed("e1", uid)) == {uid}
+        assert await life.count(executions) == 1
+
+    async def test_the_same_content_uploaded_again_is_a_new_event_if_a_notification_says_so(self, life: Life) -> None:
+        uid = await life.apply(service())
+        for _ in range(2):
+            again = replace(file_event(), file_id=None, modified_ns=None, etag="e1")
+            assert await life.claim(again) == {uid}
+
     async def test_an_event_starts_each_service_that_matches_once_however_often_it_is_told(self, life: Life) -> None:
         one, two = await life.apply(service("a")), await life.apply(service("b", out="pics/b"))
         event = file_event()
@@ -159,6 +185,18 @@ class ClaimsContract:
         (run,) = await life.ledger.read(runs.page)
         assert run["key"] == "in/caf\\xe9\\n+%41.png"
 
+    async def test_a_claim_that_would_hide_what_the_ledger_forgot_is_refused_whole(self, life: Life) -> None:
+        await life.apply(service())
+        await life.claim(read=[Position("t", 0, 5), Position("t", 1, 2)])
+        for lost in (Position("t", 0, 9, since=7), Position("t", 2, 1, since=0)):
+            with pytest.raises(LedgerForgotError, match=str(lost.partition)):
+                await life.claim(file_event(), read=[Position("t", 1, 3, since=2), lost])
+        assert await life.count(executions) == 0
+        assert await life.ledger.read(lambda c: claims.stored_positions(c, "t")) == {0: 5, 1: 2}
+        # Others may have come further meanwhile, and of what was never stored nothing is known.
+        await life.claim(file_event(), read=[Position("t", 0, 9, since=4), Position("t", 3, 1)])
+        assert await life.ledger.read(lambda c: claims.stored_positions(c, "t")) == {0: 9, 1: 2, 3: 1}
+
     async def test_positions_are_stored_with_the_claims_and_never_go_back(self, life: Life) -> None:
         await life.claim(read=[Position("t", 0, 5), Position("t", 1, 2)])
         await life.claim(read=[Position("t", 0, 3)])
@@ -188,3 +226,29 @@ class ClaimsContract:
         assert await life.state(held.execution) is State.SUBMITTED
         requested = select(executions.c.cancel_requested).where(executions.c.id == held.execution)
         assert not await life.ledger.read(lambda c: c.execute(requested).scalar_one())
+
+    async def test_however_much_waits_for_a_deleted_service_it_is_cancelled_some_at_a_time(
+        self, life: Life, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ends, "PER_UNIT", 3)
+        await life.take_role()
+        uid = await life.apply(service())
+        running = await life.running(uid)
+        await life.claim(*(file_event() for _ in range(7)))
+        await life.ledger.write(lambda c: services.end(c, "default", "blur"))
+        cancel = lambda c: ends.cancel_service(c, uid, running_too=True)  # noqa: E731
+        found = [await life.ledger.write(cancel) for _ in range(4)]
+        assert [len(some) for some in found] == [3, 3, 2, 0]
+        assert running.execution in {run for some in found for run in some}
+        assert (await life.count(queue), await life.count(outbox)) == (0, 7)
+
+    async def test_what_nobody_cancelled_of_a_deleted_service_is_cancelled_instead_of_leased(
+        self, life: Life, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ends, "PER_UNIT", 3)
+        await life.take_role()
+        uid = await life.apply(service())
+        await life.claim(*(file_event() for _ in range(4)))
+        await life.ledger.write(lambda c: services.end(c, "default", "blur"))
+        assert [await life.lease(uid), await life.count(queue)] == [[], 1]
+        assert [await life.lease(uid), await life.count(queue)] == [[], 0]

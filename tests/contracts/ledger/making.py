@@ -13,7 +13,7 @@ from oscar_events.event import Raw, StorageEvent
 from oscar_events.execution import State
 from oscar_events.identity import execution_id, folder_event_id
 from oscar_events.job import FailureClass, Outcome, OutputObject, Report
-from oscar_events.ledger import claims, ends, leases, roles, services
+from oscar_events.ledger import claims, ends, leases, permits, roles, services
 from oscar_events.ledger.claims import Position, Sighting
 from oscar_events.ledger.ends import AttemptEnd
 from oscar_events.ledger.leases import Leased
@@ -93,7 +93,7 @@ class Life:
         return await self.ledger.write(lambda c: leases.lease(c, self.epoch, [(uid, count)], 60_000))
 
     async def submit(self, held: Leased, spec_hash: str = "spec") -> bool:
-        return await self.ledger.write(lambda c: leases.submit(c, self.epoch, held, spec_hash))
+        return await self.ledger.write(lambda c: permits.submit(c, self.epoch, held, spec_hash))
 
     async def end(
         self, held: Leased, report: Report | None, retry: RetrySettings | None = None, reason: str = "no report"

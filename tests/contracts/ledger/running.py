@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,8 @@ from sqlalchemy import Connection, delete, select, update
 from oscar_events.errors import ConflictError, FencedError, MoveRefusedError, NotFoundError
 from oscar_events.execution import State
 from oscar_events.job import FailureClass, Outcome, Report
-from oscar_events.ledger import ends, leases, outbox, roles, runs, services
+from oscar_events.ledger import ends, leases, outbox, permits, roles, runs, services, tables
+from oscar_events.ledger.ends import AttemptEnd, ToRecord
 from oscar_events.ledger.moves import move
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.tables import attempts, executions, queue
@@ -129,6 +131,22 @@ class LeasesContract:
         (again,) = await life.lease(uid)
         assert (again.execution, again.attempt) == (held.execution, held.attempt)
 
+    async def test_permits_asked_for_together_come_each_to_what_it_would_alone(self, life: Life) -> None:
+        await life.take_role()
+        uid = await life.apply(service())
+        asked_before = await life.running(uid)
+        await life.claim(*(file_event() for _ in range(3)))
+        first, cancelled, over = await life.lease(uid, 3)
+        await life.ledger.write(lambda c: ends.cancel(c, cancelled.execution, "by hand"))
+        wanted = [(first, "spec"), (cancelled, "spec"), (asked_before, "spec"), (replace(over, token="other"), "spec")]
+        *found, refused = await life.ledger.write(lambda c: permits.submit_all(c, life.epoch, wanted, "here"))
+        assert found == [True, False, True]
+        assert isinstance(refused, FencedError)
+        states = [await life.state(held.execution) for held in (first, cancelled, over)]
+        assert states == [State.SUBMITTED, State.CANCELLED, State.LEASED]
+        hosts = {row.id: row.host for row in await life.ledger.read(runs.in_flight)}
+        assert hosts[first.execution] == "here"
+
     async def test_a_lease_of_a_deleted_service_is_not_given_back_but_cancelled(self, life: Life) -> None:
         await life.take_role()
         uid = await life.apply(service())
@@ -188,6 +206,14 @@ class EndsContract:
         run = await life.ledger.read(lambda c: runs.show(c, held.execution))
         assert [one["reason"] for one in run["attempts"]] == ["the worker was killed", ""]
 
+    async def test_an_attempt_that_was_cut_off_keeps_when_it_was_seen_to_start(self, life: Life) -> None:
+        await life.take_role()
+        held = await life.running(await life.apply(service()))
+        await life.ledger.write(lambda c: ends.started(c, life.epoch, held.execution, 1, 1_500))
+        await life.end(held, None, RetrySettings(), "the platform stopped while it ran")
+        run = await life.ledger.read(lambda c: runs.show(c, held.execution))
+        assert run["attempts"][0]["started_at"] == "1970-01-01T00:00:01.500Z"
+
     async def test_the_users_failure_is_a_dead_letter_at_once(self, life: Life) -> None:
         await life.take_role()
         held = await life.running(await life.apply(service()))
@@ -196,6 +222,39 @@ class EndsContract:
         assert sorted(row.topic for row in told) == ["oscar.deadletter", "oscar.executions"]
         await life.ledger.write(lambda c: outbox.acknowledged(c, [row.id for row in told]))
         assert await life.ledger.read(lambda c: outbox.oldest(c, 10)) == []
+
+    async def test_ends_recorded_together_come_each_to_what_it_would_alone(self, life: Life) -> None:
+        await life.take_role()
+        uid = await life.apply(service())
+        well, badly, again, twice, foreign = [await life.running(uid) for _ in range(5)]
+        await life.end(twice, succeeded(twice))
+        told = await life.count(tables.outbox)
+        reports = [
+            (well, succeeded(well, "out/a.png"), well.nonce),
+            (badly, failed(badly, FailureClass.PERMANENT), badly.nonce),
+            (again, None, again.nonce),
+            (twice, None, twice.nonce),
+            (foreign, succeeded(foreign), "guessed"),
+        ]
+        wanted = [
+            ToRecord(AttemptEnd(held.execution, 1, nonce, report, "its node is gone", b"log"), RetrySettings(), 0.5)
+            for held, report, nonce in reports
+        ]
+        *found, refused = await life.ledger.write(lambda c: ends.end_all(c, life.epoch, wanted))
+        assert found == [State.SUCCEEDED, State.DEAD, State.PENDING, None]
+        assert isinstance(refused, FencedError)
+        assert await life.state(foreign.execution) is State.SUBMITTED
+        shown = await life.ledger.read(lambda c: runs.show(c, well.execution))
+        assert (shown["state"], shown["outputs"]) == ("succeeded", ["pics/out/a.png"])
+        shown = await life.ledger.read(lambda c: runs.show(c, again.execution))
+        assert (shown["state"], shown["attempt"], shown["reason"]) == ("pending", 2, "its node is gone")
+        assert await life.count(queue) == 1
+        assert await life.count(tables.outbox) - told == 3  # the dead one on two topics
+
+    async def test_an_end_is_recorded_whatever_text_its_reason_is(self, life: Life) -> None:
+        await life.take_role()
+        held = await life.running(await life.apply(service()))
+        assert await life.end(held, None, reason="no \0 and no \udcff") is State.PENDING
 
     async def test_a_failure_of_a_deleted_service_is_not_tried_again(self, life: Life) -> None:
         await life.take_role()

@@ -33,16 +33,24 @@ SITE = Site(
 
 
 class MortalLedger(SqliteLedger):
-    """A ledger that is away for the next `failures` units. refused: how many it has turned away."""
+    """A ledger that is away for the next `failures` units. refused: how many it has turned away.
+
+    lost_answers: for so many next writes it commits and does not say so.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.failures = 0
         self.refused = 0
+        self.lost_answers = 0
 
     async def write(self, unit: Unit[T]) -> T:
         self._fail()
-        return await super().write(unit)
+        written = await super().write(unit)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise LedgerError("the answer was lost, as asked for by the test")
+        return written
 
     async def read(self, unit: Unit[T]) -> T:
         self._fail()

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from oscar_dispatcher import app, intake
+from oscar_dispatcher import intake
 from oscar_dispatcher.app import Dispatcher
 from oscar_dispatcher.settings import DispatcherSettings
-from oscar_events import codec
+from oscar_events import codec, progress
 from oscar_events.bus.memory import MemoryBus
 from oscar_events.bus.port import EVENTS, EXECUTIONS
 from oscar_events.execution import State
@@ -61,7 +61,7 @@ async def test_two_dispatchers_share_the_events_and_one_of_them_schedules(
     async with running(one.run()), running(other.run()):
         await bus.publish(EVENTS, [codec.encode(file_event()) for _ in range(50)])
         await wait_until(lambda: len(backend.submitted) >= 50, "all runs")
-        assert bool(one.not_ready) != bool(other.not_ready)
+        await wait_until(lambda: not one.not_ready and not other.not_ready, "one to schedule and one to stand by")
     assert len({job.execution for job in backend.submitted}) == len(backend.submitted) == 50
 
 
@@ -69,13 +69,14 @@ async def test_a_dispatcher_that_takes_no_event_in_for_long_says_so_until_it_doe
     bus: MemoryBus, ledger: MortalLedger, life: Life, backend: CountingBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await life.apply(service())
-    monkeypatch.setattr(app, "STALLED_S", 0.2)
+    monkeypatch.setattr(progress, "AWAY_S", 0.2)
     monkeypatch.setattr(intake, "MAX_WAIT_S", 0.01)
     dispatcher = Dispatcher(bus, ledger, backend, SITE, DispatcherSettings(concurrency=1))
     async with running(dispatcher.run()):
         await wait_until(lambda: not dispatcher.not_ready, "the dispatcher")
         ledger.failures = 1_000
         await bus.publish(EVENTS, [codec.encode(file_event())])
-        await wait_until(lambda: "no event could be taken in" in dispatcher.not_ready, "the alarm")
+        await wait_until(lambda: "asked for by the test" in dispatcher.not_ready, "the alarm")
+        assert not dispatcher.not_live, "to start it anew would mend nothing"
         ledger.failures = 0
         await wait_until(lambda: not dispatcher.not_ready, "its end")

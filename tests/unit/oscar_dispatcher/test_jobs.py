@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from oscar_dispatcher.jobs import build_job, unrevealed
+from oscar_dispatcher.jobs import build_job, with_secrets
 from oscar_events import codec
 from oscar_events.event import Action, StorageEvent
 from oscar_events.job import InputObject, Output
@@ -33,14 +33,14 @@ def test_the_same_attempt_leased_again_is_the_same_job() -> None:
     event = file_event()
     held = lease(event)
     again = replace(held, token="another", lease_until=99)
-    first, second = (build_job(one, service(), event, SITE, SITE.reveal) for one in (held, again))
+    first, second = (build_job(one, service(), event, SITE) for one in (held, again))
     assert first == second
     assert first.spec_hash() == second.spec_hash()
 
 
 def test_a_job_names_its_attempt_and_the_platform_it_belongs_to() -> None:
     event = file_event()
-    job = build_job(lease(event), service(timeout="90s"), event, SITE, SITE.reveal)
+    job = build_job(lease(event), service(timeout="90s"), event, SITE)
     assert (job.execution, job.attempt, job.nonce) == ("run", 2, "nonce")
     assert (job.instance, job.tenant, job.service) == ("the-ledger", "default", "blur")
     assert (job.script, job.timeout_s) == ("true\n", 90)
@@ -49,7 +49,7 @@ def test_a_job_names_its_attempt_and_the_platform_it_belongs_to() -> None:
 
 def test_the_input_is_pinned_to_the_version_of_the_event() -> None:
     event = replace(file_event(b"in/a b\xff.png", inode=7, size=3, mtime_ns=12), version="v1", etag="e1")
-    assert build_job(lease(event), service(), event, SITE, SITE.reveal).input == InputObject(
+    assert build_job(lease(event), service(), event, SITE).input == InputObject(
         provider="local.default",
         bucket="pics",
         key=b"in/a b\xff.png",
@@ -69,16 +69,16 @@ def test_an_output_on_an_alias_goes_to_the_provider_it_stands_for() -> None:
         "output": [{"storage_provider": "minio", "path": "pics/out", "suffix": ["png"]}],
     }
     event = file_event()
-    job = build_job(lease(event), Service.from_document(document), event, SITE, SITE.reveal)
+    job = build_job(lease(event), Service.from_document(document), event, SITE)
     assert job.outputs == (Output(provider="local.default", bucket="pics", folder="out", suffix=("png",)),)
 
 
 def test_a_job_carries_the_settings_of_the_storage_it_needs_and_no_other() -> None:
     event = file_event()
-    assert set(build_job(lease(event), service(), event, SITE, SITE.reveal).storage) == {"local.default"}
+    assert set(build_job(lease(event), service(), event, SITE).storage) == {"local.default"}
 
 
-def with_secrets(password: str, key: str) -> Service:
+def keeping_secrets(password: str, key: str) -> Service:
     """Return a service whose secrets are these references, as the ledger has them."""
     return Service.from_document(
         {
@@ -94,13 +94,13 @@ def with_secrets(password: str, key: str) -> Service:
 
 def test_secrets_are_looked_up_for_the_job_and_are_no_part_of_its_hash() -> None:
     event = file_event()
-    one, other = with_secrets("id-1", "id-2"), with_secrets("id-3", "id-2")
-    job = build_job(lease(event), one, event, SITE, SITE.reveal)
+    one, other = keeping_secrets("id-1", "id-2"), keeping_secrets("id-3", "id-2")
+    hashed = build_job(lease(event), one, event, SITE)
+    job = with_secrets(hashed, one, SITE)
     assert job.environment == {"RADIUS": "4", "PASSWORD": "value of id-1"}
     assert job.storage["s3.site"] == {"type": "s3", "secret_key": "value of id-2", "region": "eu"}
-    hashed = build_job(lease(event), one, event, SITE, unrevealed)
     assert "value" not in str(hashed.environment) + str(hashed.storage)
-    assert hashed.spec_hash() != build_job(lease(event), other, event, SITE, unrevealed).spec_hash()
+    assert hashed.spec_hash() != build_job(lease(event), other, event, SITE).spec_hash()
 
 
 def test_a_provider_of_the_platform_wins_over_the_services_definition_of_it() -> None:
@@ -115,7 +115,7 @@ def test_a_provider_of_the_platform_wins_over_the_services_definition_of_it() ->
         }
     )
     ours = replace(SITE, storage={"minio.site": {"type": "minio", "endpoint": "https://of-the-platform"}})
-    built = (build_job(lease(event), service, event, site, site.reveal) for site in (SITE, ours))
+    built = (build_job(lease(event), service, event, site) for site in (SITE, ours))
     endpoints = [job.storage["minio.site"]["endpoint"] for job in built]
     assert endpoints == ["https://of-the-service", "https://of-the-platform"]
 
@@ -125,11 +125,11 @@ def test_nothing_is_fetched_of_an_object_that_is_gone_or_if_the_service_wants_no
     removed = replace(created, action=Action.REMOVED)
     without = Service.from_document({**service().document(), "file_stage_in": True})
     for event, definition in ((removed, service()), (created, without)):
-        job = build_job(lease(event), definition, event, SITE, SITE.reveal)
+        job = build_job(lease(event), definition, event, SITE)
         assert (job.input, job.stage_event) == (None, False)
 
 
 def test_a_message_is_its_own_input() -> None:
     message = replace(file_event(), action=Action.RECEIVED)
-    job = build_job(lease(message), service(), message, SITE, SITE.reveal)
+    job = build_job(lease(message), service(), message, SITE)
     assert (job.input, job.stage_event) == (None, True)

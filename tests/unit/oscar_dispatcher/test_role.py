@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete
 
-from oscar_dispatcher import role
 from oscar_dispatcher.backends.port import LiveAttempt
 from oscar_dispatcher.role import SchedulerRole
 from oscar_dispatcher.settings import DispatcherSettings
 from oscar_events import metrics
 from oscar_events.execution import State
-from oscar_events.ledger import claims, leases, roles
+from oscar_events.ledger import claims, leases, permits, roles, tenure
 from oscar_events.ledger.port import Unit
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.services import Catalogue
@@ -60,7 +59,7 @@ def _submit_behind_its_back(uid: str) -> Unit[bool]:
     def unit(connection: Connection) -> bool:
         claims.claim(connection, Catalogue(), [event])
         (leased,) = leases.lease(connection, 1, [(uid, 1)], 60_000)
-        return leases.submit(connection, 1, leased, "spec")
+        return permits.submit(connection, 1, leased, "spec")
 
     return unit
 
@@ -130,10 +129,11 @@ async def test_a_holder_that_slept_half_its_time_leases_nothing_before_it_has_re
         clock.reads += 1
         return float(clock.now)
 
-    monkeypatch.setattr(role, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(tenure, "time", SimpleNamespace(monotonic=monotonic))
     await life.apply(service())
     mine = candidate(life, backend, role_ttl=HOUR)  # the next renewal is beyond the test's end
     async with holding(mine):
+        await wait_until(lambda: mine.scheduler._wake._waiters, "the first look to be over")
         clock.now = HOUR.total_seconds() / 2
         await life.claim(file_event())
         clock.reads = 0
@@ -225,7 +225,7 @@ async def test_who_drains_waits_for_what_runs_and_for_its_end_to_be_recorded(
     await life.claim(file_event())
     mine = candidate(life, backend)
     async with holding(mine):
-        await reaches(life, State.SUBMITTED)
+        await wait_until(lambda: backend.running, "the run")
         async with running(mine.drain()) as drained:
             ledger.failures = 2
             backend.finish(backend.running[0].execution)
@@ -233,3 +233,30 @@ async def test_who_drains_waits_for_what_runs_and_for_its_end_to_be_recorded(
             assert not drained.done()
             await wait_until(drained.done, "the drain")
             assert (await row(life.ledger, executions)).state == State.SUCCEEDED
+
+
+async def test_what_was_begun_on_another_host_is_left_alone_with_one_alarm_and_taken_up_there(
+    life: Life, backend: CountingBackend
+) -> None:
+    alarms = metrics.alarms.labels("on another host")
+    before = alarms._value.get()
+    await life.apply(service())
+    await life.claim(file_event())
+    backend.host = "here"
+    async with holding(candidate(life, backend)):
+        await reaches(life, State.SUBMITTED)
+    assert (await row(life.ledger, attempts)).host == "here"
+
+    elsewhere = CountingBackend()
+    elsewhere.host = "there"
+    async with elsewhere, holding(candidate(life, elsewhere, sweep=timedelta(milliseconds=5))):
+        await wait_until(lambda: alarms._value.get() > before, "the alarm")
+        await life.claim(file_event())
+        await wait_until(lambda: elsewhere.submitted, "another run to start there")
+    assert elsewhere.adopted == []
+    assert alarms._value.get() == before + 1
+    assert (await row(life.ledger, attempts, host="here")).ended_at is None
+
+    async with holding(candidate(life, backend)):
+        await wait_until(lambda: backend.adopted, "its own host to take it up")
+    assert [one.attempt for one in backend.adopted] == [1]

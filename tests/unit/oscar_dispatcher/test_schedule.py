@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import update
@@ -20,8 +21,8 @@ from oscar_dispatcher.watch import Watch
 from oscar_events.errors import FencedError
 from oscar_events.execution import State
 from oscar_events.job import Job
-from oscar_events.ledger import ends, leases
-from oscar_events.ledger.tables import attempts, events, executions
+from oscar_events.ledger import ends, leases, permits
+from oscar_events.ledger.tables import attempts, events, executions, queue
 from tests.contracts.ledger.making import Life, file_event, run_id, service
 from tests.unit.oscar_dispatcher.doubles import SITE, CountingBackend, MortalLedger, row
 from tests.waiting import wait_until
@@ -322,3 +323,106 @@ async def test_what_waits_too_long_expires_even_while_every_slot_is_taken(one_sl
         assert await life.state(job.execution) is State.SUBMITTED
         one_slot.backend.finish(job.execution)
         assert (await one_slot.submitted(2))[1].service == "patient"
+
+
+async def test_what_a_look_leased_whose_answer_was_lost_is_leased_again_at_once(
+    four_slots: Scheduling, life: Life, ledger: MortalLedger, only_when_woken: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "_EXPIRE_EVERY_S", NEVER_BY_ITSELF_S)
+    await life.apply(service())
+    async with four_slots.work():
+        await claim(life, 1)
+        four_slots.scheduler.wake()
+        await four_slots.submitted(1)  # from here on the scheduler's next write is a look
+        await claim(life, 3, "in/later")
+        ledger.lost_answers = 1
+        four_slots.scheduler.wake()
+        jobs = await four_slots.submitted(4)
+    assert {job.attempt for job in jobs} == {1}
+    assert len({job.execution for job in jobs}) == 4
+
+
+async def test_a_permit_whose_answer_was_lost_is_asked_for_again_and_the_run_starts_once(
+    one_slot: Scheduling, life: Life, ledger: MortalLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = permits.submit_all
+
+    def then_the_answer_is_lost(*arguments: object) -> object:
+        if not asked:
+            ledger.lost_answers = 1
+        asked.append(arguments)
+        return submit(*arguments)  # type: ignore[arg-type]
+
+    asked: list[object] = []
+    monkeypatch.setattr(permits, "submit_all", then_the_answer_is_lost)
+    await life.apply(service())
+    await claim(life, 1)
+    async with one_slot.work():
+        (job,) = await one_slot.submitted(1)
+        await one_slot.finish_all(1)
+    assert await life.state(job.execution) is State.SUCCEEDED
+    assert (len(asked), job.attempt) == (2, 1)
+
+
+async def test_an_attempt_permitted_in_the_ledger_that_nobody_started_is_ended_without_a_sweep(
+    one_slot: Scheduling, life: Life, ledger: MortalLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The permit was committed, its answer lost, and by then the role had not been renewed in time."""
+    submit = permits.submit_all
+
+    def then_the_process_sleeps(*arguments: object) -> object:
+        ledger.lost_answers = 1
+        one_slot.permits = [False]
+        monkeypatch.undo()
+        return submit(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(permits, "submit_all", then_the_process_sleeps)
+    uid = await life.apply(service(retry={"backoff": 0.01}))
+    event = file_event()
+    await life.claim(event)
+    async with one_slot.work():
+        (job,) = await one_slot.submitted(1)
+        assert job.attempt == 2
+        assert [one.attempt for one in one_slot.backend.adopted] == [1]
+        await one_slot.finish_all(1)
+    assert await life.state(run_id(uid, event)) is State.SUCCEEDED
+
+
+async def test_an_attempt_that_another_holder_leased_anew_and_started_is_not_ended(
+    one_slot: Scheduling, life: Life
+) -> None:
+    """Who lost the role in the middle of a submit finds the attempt under way: its number and nonce are the same."""
+    uid = await life.apply(service())
+    await life.claim(file_event())
+    (mine,) = await life.lease(uid)
+    await life.take_role("another")
+    await life.ledger.write(lambda c: leases.take_back(c, life.epoch, mine.execution, "never submitted"))
+    (theirs,) = await life.lease(uid)
+    assert (theirs.attempt, theirs.nonce) == (mine.attempt, mine.nonce)
+    assert await life.submit(theirs)
+    attempt = Attempt(mine.execution, mine.attempt, mine.service_uid, mine.revision)
+    await one_slot.scheduler._end_unstarted(mine, attempt)
+    assert one_slot.backend.adopted == []
+    assert mine.execution not in one_slot.flight
+
+
+async def test_a_backend_that_wants_to_be_left_alone_is_asked_nothing_until_then(
+    four_slots: Scheduling, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(schedule, "monotonic", lambda: clock.now)
+    await life.apply(service())
+    four_slots.backend.fail_submits = [BackendUnavailableError("overloaded", timedelta(minutes=1))]
+    await claim(life, 1)
+    async with four_slots.work():
+        await wait_until(lambda: not four_slots.backend.fail_submits, "the refusal")
+        await wait_until(four_slots.flight.empty.is_set, "the lease to be given back")
+        first = await row(life.ledger, queue)
+        assert first.not_before_at - (await row(life.ledger, executions)).created_at >= 59_000
+        await claim(life, 3, "in/later")
+        four_slots.scheduler.wake()
+        await life.claim()  # a write, behind whatever a look may have handed in
+        assert await life.count(queue) == 4
+        clock.now += 61
+        four_slots.scheduler.wake()
+        await four_slots.submitted(3)

@@ -47,7 +47,7 @@ class Watching:
         await self.life.claim(event)
         (held,) = await self.life.lease(uid)
         self.flight.add(Attempt(held.execution, held.attempt, uid, held.revision))
-        job = build_job(held, definition, event, SITE, SITE.reveal)
+        job = build_job(held, definition, event, SITE)
         assert await self.backend.submit(job, lambda: self.life.submit(held, job.spec_hash()))
         return held
 
@@ -177,7 +177,7 @@ async def test_a_cancel_is_passed_on_and_the_end_is_the_backends_to_say(scene: W
         await scene.life.ledger.write(lambda c: ends.cancel(c, held.execution, "a person's wish"))
         scene.watch.wake()
         await scene.landed()
-    assert scene.backend.cancel_requests == [(held.execution, 1)]
+    assert set(scene.backend.cancel_requests) == {(held.execution, 1)}  # twice, if woken before the end is recorded
     assert await scene.life.state(held.execution) is State.CANCELLED
 
 

@@ -55,6 +55,8 @@ def test_every_field_comes_back() -> None:
     assert codec.decode(codec.encode(EVENT).value) == EVENT
     folder = replace(EVENT, kind="folder", version=None, file_id="12", modified_ns=-1, action=Action.REMOVED)
     assert codec.decode(codec.encode(folder).value) == folder
+    listed = replace(EVENT, version=None, by_etag=True)
+    assert codec.decode(codec.encode(listed).value) == listed
 
 
 @given(keys)

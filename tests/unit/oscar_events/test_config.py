@@ -144,7 +144,7 @@ MINIO = "provider: minio.default"
         (f"sources: {{a: {{{MINIO}, tokens: [canary-short]}}}}", "tokens", "12 characters"),
         (f"sources: {{a: {{{MINIO}, tokens: ['canary with spaces in it']}}}}", "tokens", "letters, digits"),
         (f"sources: {{a: {{{MINIO}, tokens: ['Bearer {TOKEN}']}}}}", "tokens", "the token alone"),
-        (f"sources: {{a: {{{MINIO}, tokens: [{TOKEN}], type: kafka}}}}", "type", "webhook"),
+        (f"sources: {{a: {{{MINIO}, tokens: [{TOKEN}], type: websocket}}}}", "type", "webhook"),
         (f"sources: {{a: {{{MINIO}, tokens: [{TOKEN}], key_encoding: url}}}}", "key_encoding", "percent"),
         (f"sources: {{a: {{{MINIO}, tokens: [{TOKEN}], directory: data}}}}", "directory", "absolute path"),
         (f"sources: {{a: {{{MINIO}, tokens: [{TOKEN}], directory: /}}}}", "directory", "absolute path"),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from datetime import timedelta
 
 import pytest
+import structlog
+from prometheus_client import REGISTRY
 
+from oscar_events import lifecycle
 from oscar_events.lifecycle import PartEndedError, Stop, run_until_stopped
 from tests.waiting import running, wait_until
 
@@ -105,3 +109,44 @@ async def test_signals_ask_for_the_end_and_a_second_one_makes_it_urgent(number: 
         os.kill(os.getpid(), number)
         await wait_until(stop.urgent.is_set, "the second signal")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_what_keeps_the_event_loop_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_LAG_EVERY_S", 0.001)
+
+    def late(than_s: str) -> float:
+        """Return how many of the short sleeps ended at most so late."""
+        found = REGISTRY.get_sample_value("oscar_events_event_loop_lag_seconds_bucket", {"le": than_s})
+        return found or 0.0
+
+    seen = late("+Inf")
+    stop = Stop()
+    async with running(run_until_stopped({"part": Part().run}, stop, at_once)) as ended:
+        await wait_until(lambda: late("+Inf") > seen, "a look")
+        threading.Event().wait(0.06)  # as a computation would
+        before = late("+Inf") - late("0.05")
+        await wait_until(lambda: late("+Inf") - late("0.05") > before, "the late one")
+        stop.request()
+        await wait_until(ended.done, "the end")
+
+
+async def test_the_second_signal_and_the_end_are_in_the_log() -> None:
+    stop = Stop()
+    stop.request()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            stop.request()
+        await run_until_stopped({"part": Part().run}, stop, never, LONG)
+    assert [one["event"] for one in lines] == [
+        "asked a second time: what is under way is cut off",
+        "stopping: what runs may finish, a second signal cuts it off",
+        "stopped",
+    ]
+
+
+async def test_a_drain_that_was_cut_off_at_its_deadline_is_in_the_log() -> None:
+    stop = Stop()
+    stop.request()
+    with structlog.testing.capture_logs() as lines:
+        await run_until_stopped({"part": Part().run}, stop, never, timedelta(milliseconds=10))
+    assert "the time is over: what is under way is cut off" in [one["event"] for one in lines]

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+import structlog
 
 from oscar_events.errors import BusError, EventError, LedgerError
 from oscar_events.patience import FIRST_WAIT_S, LONGEST_WAIT_S, until_available
@@ -62,3 +63,13 @@ async def test_waiting_can_be_cancelled() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(FIRST_WAIT_S / 4):
             await until_available(Away(*(BusError("away") for _ in range(9))), "asking")
+
+
+async def test_what_many_wait_for_is_said_once_and_its_end_too(waits: list[float]) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for number in range(6):
+            await until_available(Away(*(BusError("the same for all") for _ in range(20))), f"asking {number}")
+    assert [(one["event"], one["doing"]) for one in lines] == [
+        ("waiting for somebody else", "asking 0"),
+        ("it goes on", "asking 0"),
+    ]

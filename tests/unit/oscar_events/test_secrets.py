@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,21 @@ def test_a_place_that_cannot_hold_secrets_is_named(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text("a file")
     with pytest.raises(ConfigurationError, match=r"cannot keep a secret in .*secrets"):
         SecretStore(tmp_path / "secrets").put("canary")
+
+
+def test_one_process_at_a_time_changes_what_is_kept(store: SecretStore, tmp_path: Path) -> None:
+    turns: list[str] = []
+
+    def other() -> None:
+        with SecretStore(tmp_path / "secrets").hold():
+            turns.append("other")
+
+    with store.hold():
+        waiting = threading.Thread(target=other)
+        waiting.start()
+        waiting.join(0.1)
+        turns.append("this one")
+    waiting.join()
+    assert turns == ["this one", "other"]
+    assert store.keep_only(frozenset()) == 0
+    assert stat.S_IMODE((tmp_path / "secrets" / ".lock").stat().st_mode) == 0o600

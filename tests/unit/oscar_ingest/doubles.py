@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,28 +22,40 @@ from oscar_events.matching import ActiveService
 from oscar_events.record import Record
 from oscar_events.service import Service
 from oscar_ingest.app import Ingest
-from oscar_ingest.reconcile import Reconciled
+from oscar_ingest.plan import Reconciled
+from oscar_ingest.reconcile import Content
 from tests.waiting import wait_until
 
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def reconciled(
-    uid: str, *paths: str, since: datetime = ALWAYS, provider: str = "local", suffix: str = ""
+    uid: str,
+    *paths: str,
+    since: datetime = ALWAYS,
+    provider: str = "local",
+    suffix: str = "",
+    reconcile: bool = True,
 ) -> Reconciled:
     """A service with inputs on these paths."""
     places = [{"storage_provider": provider, "path": path, "suffix": [suffix] if suffix else []} for path in paths]
     document = {"name": f"service-{uid}", "image": "busybox", "script": "true", "input": places}
-    service = Service.from_document(document)
+    service = Service.from_document({**document, "dispatch": {"reconcile": reconcile}})
     return Reconciled(ActiveService(uid, "default", service), tuple(since for _ in paths))
 
 
+# Beyond the end of any partition of a test: intake has read everything.
+READ_ALL = dict.fromkeys(range(64), 2**40)
+
+
 class CatalogueDouble:
-    """Knows what it is told. away: while set, it raises LedgerError."""
+    """Knows what it is told. away: while set, it raises LedgerError. read: how far intake has come."""
 
     def __init__(self, *services: Reconciled) -> None:
         self.services: Sequence[Reconciled] = services
         self.executions: set[str] = set()
+        self.contents: dict[Content, set[str]] = {}
+        self.read: Mapping[int, int] = READ_ALL
         self.away = False
         self.listings = 0
 
@@ -55,6 +67,12 @@ class CatalogueDouble:
 
     async def known(self, execution_ids: Collection[str]) -> set[str]:
         return self.executions & set(execution_ids)
+
+    async def known_contents(self, contents: Collection[Content]) -> Mapping[Content, Collection[str]]:
+        return {content: self.contents.get(content, set()) for content in contents}
+
+    async def positions(self, topic_id: str) -> Mapping[int, int]:
+        return self.read
 
 
 async def records(bus: MemoryBus, topic: str) -> list[Record]:

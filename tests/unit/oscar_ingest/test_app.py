@@ -245,7 +245,9 @@ async def test_ingest_is_not_ready_before_a_listing_and_goes_on_without_the_ledg
     up.catalogue.away = True
     task = asyncio.create_task(up.ingest.run())
     try:
-        await wait_until(lambda: up.ingest._source.ready.is_set(), "the watches")
+        folders = up.ingest._folders
+        assert folders is not None
+        await wait_until(folders.ready.is_set, "the watches")
         (up.bucket / "b").write_bytes(b"x")
         assert await up.keys() == [b"b"]
         assert not up.ingest.ready.is_set()

@@ -272,3 +272,18 @@ def test_a_source_that_came_or_moved_to_storage_not_in_force_waits_for_the_resta
     restarted = ConfiguredSources(directory, load_config(directory), clock)
     assert waiting(restarted, "moving") == []
     assert restarted.waiting == ""
+
+
+def test_a_source_that_reads_a_topic_has_no_route_and_a_change_of_it_waits_for_a_restart(
+    directory: DataDirectory, clock: Clock
+) -> None:
+    def read_topic(topic: str) -> None:
+        source = f"type: kafka, topic: {topic}, provider: minio, kafka: {{bootstrap_servers: 'a:1'}}"
+        directory.config.write_text(f"sources: {{uploads: {{{source}}}}}")
+
+    read_topic("one")
+    sources = ConfiguredSources(directory, load_config(directory), clock)
+    assert (sources.find("uploads"), sources.waiting) == (None, "")
+    read_topic("another")
+    sources.refresh()
+    assert sources.waiting == "changed in config.yaml and not in use before a restart: the source uploads"

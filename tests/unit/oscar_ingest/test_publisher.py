@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 
-from oscar_events import metrics
+from oscar_events import metrics, progress
 from oscar_events.bus.memory import MemoryBus
-from oscar_events.bus.port import QUARANTINE
+from oscar_events.bus.port import QUARANTINE, Partition
 from oscar_events.errors import BusError
 from oscar_events.event import StorageEvent
+from oscar_events.identity import execution_id
 from oscar_events.quarantine import KEPT_BYTES, Refused, quarantine_record
+from oscar_events.record import Record
 from oscar_ingest.folder_record import File, folder_event
 from oscar_ingest.publisher import Publisher
 from tests.unit.oscar_ingest.doubles import events, records
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, running, wait_until
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -90,6 +94,56 @@ async def test_the_same_event_is_published_once_as_long_as_it_is_remembered() ->
         for number in (1, 1, 2, 1, 3, 2):  # 3 pushes 2 out: 1 was used since
             await publisher.put(event(number))
     assert [read.size for read in await events(bus)] == [1, 2, 3, 2]
+
+
+async def test_what_was_given_up_before_there_was_room_is_published_when_it_is_put_again() -> None:
+    bus = MemoryBus()
+    publisher = Publisher(bus, buffer=1)
+    await publisher.put(event(1))
+    given_up = asyncio.create_task(publisher.put(event(2, "u")))
+    refused = asyncio.create_task(publisher.refuse(b"in/\xff", "folder", "too long"))
+    await asyncio.wait([given_up, refused], timeout=0.05)
+    for task in (given_up, refused):  # as a listing is whose ingest lost its role
+        task.cancel()
+    await asyncio.gather(given_up, refused, return_exceptions=True)
+    assert publisher.is_new([execution_id("default", "u", event(2).id)])
+    async with publishing(publisher):
+        await publisher.put(event(2, "u"))
+        await publisher.refuse(b"in/\xff", "folder", "too long")
+    assert [read.size for read in await events(bus)] == [1, 2]
+    assert len(await records(bus, QUARANTINE)) == 1
+
+
+async def test_however_much_is_told_what_a_listing_brought_is_not_published_by_the_next() -> None:
+    bus = MemoryBus()
+    publisher = Publisher(bus, remembered=2)
+    async with publishing(publisher):
+        await publisher.put(event(1, "u"))
+        for number in range(2, 9):
+            await publisher.put(event(number))
+        assert not publisher.is_new([execution_id("default", "u", event(1).id)])
+        await publisher.put(event(1, "u"))
+    assert [read.size for read in await events(bus)] == list(range(1, 9))
+
+
+async def test_a_bus_that_never_answers_is_a_stall_and_one_that_is_not_asked_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "STALLED_S", 0.05)
+    bus = MemoryBus()
+    publisher = Publisher(bus)
+    begun = time.monotonic()
+
+    async def never_answer(topic: str, told: Sequence[Record]) -> list[tuple[Partition, int]]:
+        return await asyncio.Event().wait() and []
+
+    bus.publish = never_answer  # type: ignore[method-assign, assignment]
+    async with running(publisher.run()):
+        await wait_until(lambda: time.monotonic() - begun > 2 * progress.STALLED_S, "it was idle for long")
+        assert publisher.progress.not_live == ""
+        await publisher.put(event(1))
+        await wait_until(lambda: publisher.progress.not_live, "the stall is told")
+        assert publisher.progress.not_live.startswith("publishing events made no progress")
 
 
 async def test_an_event_for_named_services_is_new_until_each_of_them_was_named() -> None:

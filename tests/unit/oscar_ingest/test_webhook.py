@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.types import Message
@@ -25,7 +26,8 @@ from oscar_events.errors import BusError, EventError
 from oscar_events.event import Action, StorageEvent
 from oscar_events.quarantine import Refused, refused_in
 from oscar_events.record import Record
-from oscar_ingest.sources import webhook as module
+from oscar_ingest.sources import normalised as module
+from oscar_ingest.sources import webhook as webhook_module
 from oscar_ingest.sources.configured import ConfiguredSources
 from oscar_ingest.sources.webhook import MAX_BODY_BYTES, Webhook, WebhookLimits
 from tests.waiting import wait_until
@@ -348,9 +350,27 @@ class TestAcknowledging:
 
     async def test_quarantine_has_to_be_acknowledged_too(self, sender: Sender, bus: WaitingBus) -> None:
         bus.fail_next_publish(BusError("away"), stored=False)
-        answer = await sender.send(b"junk without a service")
+        with structlog.testing.capture_logs() as lines:
+            answer = await sender.send(b"junk without a service")
         assert answer is not None
         assert answer.status == 503
+        assert not any("quarantined" in line["event"] for line in lines)
+        with structlog.testing.capture_logs() as lines:
+            await sender.accepted(b"junk without a service")
+        assert [line["event"] for line in lines if "quarantined" in line["event"]] == ["input refused and quarantined"]
+
+    async def test_nothing_should_be_sent_for_a_while_after_the_bus_did_not_acknowledge(
+        self, sender: Sender, webhook: Webhook, bus: WaitingBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bus.fail_next_publish(BusError("no space left"), stored=False)
+        await sender.send(minio())
+        assert "no space left" in webhook.not_acknowledging
+        monkeypatch.setattr(webhook_module, "_TRY_AGAIN_S", 0.0)
+        await wait_until(lambda: not webhook.not_acknowledging, "it may be tried again")
+        monkeypatch.undo()
+        assert webhook.not_acknowledging
+        await sender.accepted(minio())
+        assert webhook.not_acknowledging == ""
 
     @pytest.mark.parametrize("stored", [False, True])
     async def test_a_bus_that_is_away_is_told_and_the_same_sent_again_is_the_same_event(

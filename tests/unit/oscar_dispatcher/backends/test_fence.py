@@ -44,12 +44,15 @@ class Directory:
         self.children.append(child)
         return child
 
-    def record(self, worker: Process | None, script: Process | None = None, boot: str | None = None) -> None:
+    def record(
+        self, worker: Process | None, script: Process | None = None, boot: str | None = None, attempt: int = 1
+    ) -> None:
         assert worker is not None
-        self.lock.write_bytes(encode_holder(Holder(boot_id() if boot is None else boot, worker, script)))
+        holder = Holder(boot_id() if boot is None else boot, worker, script, attempt)
+        self.lock.write_bytes(encode_holder(holder))
 
-    def fence(self) -> None:
-        fence(self.path, "execution", deadline_s=30)
+    def fence(self, attempt: int = 1) -> None:
+        fence(self.path, "execution", attempt, deadline_s=30)
         with open(self.lock) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert self.lock.read_bytes() == b""
@@ -69,7 +72,7 @@ def was_killed(child: Child) -> bool:
 
 
 def test_an_execution_that_never_got_a_lock_needs_no_fence(tmp_path: Path) -> None:
-    fence(tmp_path / "missing", "execution")
+    fence(tmp_path / "missing", "execution", 1)
     assert not (tmp_path / "missing").exists()
 
 
@@ -79,6 +82,16 @@ def test_the_recorded_worker_and_its_scripts_group_are_killed(directory: Directo
     directory.fence()
     assert was_killed(worker)
     script.wait(30)
+
+
+def test_a_later_attempt_is_left_alone_by_whoever_slept_since_the_earlier_one(directory: Directory) -> None:
+    worker, script = directory.child(holds_lock=True), directory.child(marked=True)
+    directory.record(identify(worker.pid), identify(script.pid), attempt=2)
+    fence(directory.path, "execution", 1, deadline_s=30)
+    assert not was_killed(worker)
+    assert not was_killed(script)
+    directory.fence(attempt=2)
+    assert was_killed(worker)
 
 
 def test_a_recorded_worker_without_a_script_that_lets_go_at_once_is_left_alone(directory: Directory) -> None:
@@ -143,4 +156,4 @@ def test_a_lock_that_never_gets_free_is_said_so(directory: Directory) -> None:
     with open(directory.lock, "w") as mine:
         fcntl.flock(mine, fcntl.LOCK_EX)
         with pytest.raises(BackendUnavailableError, match="its lock stays taken"):
-            fence(directory.path, "execution", deadline_s=0.05)
+            fence(directory.path, "execution", 1, deadline_s=0.05)

@@ -14,7 +14,7 @@ import pytest
 from oscar_dispatcher.backends import local_process, slot
 from oscar_dispatcher.backends.local_process import ProcessBackend
 from oscar_dispatcher.backends.port import BackendUnavailableError, LiveAttempt, SubmissionRejectedError
-from oscar_events.holder import EXECUTION_VARIABLE, SPARE_PREFIX, decode_holder
+from oscar_events.holder import EXECUTION_VARIABLE, HOST_NAME, SPARE_PREFIX, decode_holder
 from oscar_events.job import Job, Outcome
 from tests.contracts.backend import denied, end_of, granted
 from tests.waiting import DEADLINE_S, wait_until
@@ -255,7 +255,7 @@ async def test_what_a_stopped_dispatcher_left_running_is_ended_before_it_is_adop
 async def test_an_adopted_attempt_that_does_not_end_holds_up_no_other(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fence_until_ended(jobs: Path, execution: str) -> None:
+    async def fence_until_ended(jobs: Path, execution: str, attempt: int) -> None:
         if execution == "stuck":
             await asyncio.Event().wait()
 
@@ -323,7 +323,7 @@ async def test_forgetting_an_execution_leaves_no_file_of_it(backend: ProcessBack
     await backend.submit(job("one", "echo hello"), granted)
     await end_of(backend, "one")
     await backend.forget("one")
-    assert [path for path in place.jobs.iterdir() if not path.name.startswith(SPARE_PREFIX)] == []
+    assert [path for path in place.jobs.iterdir() if not path.name.startswith((SPARE_PREFIX, HOST_NAME))] == []
 
 
 async def test_a_tree_deeper_than_python_can_walk_is_removed_as_well(backend: ProcessBackend, place: Place) -> None:

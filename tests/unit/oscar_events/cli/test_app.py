@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -154,3 +155,24 @@ def test_help_names_no_type_for_what_has_no_value(
     for command in ([], ["runs"], ["deadletters", "redrive"]):
         assert run(monkeypatch, *command, "--help") == 0
         assert "bool" not in capsys.readouterr().out
+
+
+def test_the_command_line_imports_no_client_of_broker_database_or_store_and_no_model() -> None:
+    script = """
+import sys
+from oscar_events.cli import app
+app._command()
+print(*sorted(name for name in ("aiokafka", "asyncpg", "faststream", "miniopy_async", "pydantic", "sqlalchemy")
+              if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def test_what_a_command_asks_for_is_called_in_capitals_in_its_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "backfill", "--help") == 0
+    told = capsys.readouterr().out
+    assert "SERVICE" in told
+    assert "{service}" not in told

@@ -53,3 +53,32 @@ async def test_a_holder_that_never_answers_is_told_as_in_use(tmp_path: Path, mon
         with pytest.raises(InUseError, match="is in use by process"):
             async with open_platform(directory):
                 pytest.fail("it was opened")
+
+
+@pytest.mark.parametrize("text", ["kafka: {bootstrap_servers: 'a:1'}", "ledger: {url_file: none}"])
+async def test_a_configuration_that_names_half_a_cluster_is_refused_before_any_file_is_opened(
+    tmp_path: Path, text: str
+) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.config.write_text(text)
+    with pytest.raises(ConfigurationError, match="both, for a cluster"):
+        async with open_platform(directory, create=True):
+            pytest.fail("it was opened")
+    assert not directory.exists()
+
+
+async def test_a_cluster_is_asked_at_its_database_whatever_lies_in_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSCAR_EVENTS_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("OSCAR_EVENTS_LEDGER__URL_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match=r"ledger\.url_file"):
+        async with open_platform(DataDirectory(tmp_path)):
+            pytest.fail("it was opened")
+
+
+async def test_what_only_speaks_of_kafka_is_a_laptop_still(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.config.write_text("# no kafka here\n")
+    async with open_platform(directory, create=True) as opened:
+        assert await opened.services() == []

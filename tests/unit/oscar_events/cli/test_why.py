@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oscar_events.cli import why
+from oscar_events.cli import events, why
 from oscar_events.cli.events import line
 from oscar_events.cli.output import moment, print_table, state
 from oscar_events.errors import ConfigurationError
@@ -25,6 +26,7 @@ NOTHING: dict[str, Any] = {
     "quarantine_unsearched": 0,
     "problem": "",
     "advice": ["look there"],
+    "result_of": None,
     "services": [],
     "elsewhere": 0,
 }
@@ -176,3 +178,52 @@ def test_an_event_is_one_line_with_what_it_started() -> None:
     runs = [{"id": "r1", "service": "blur", "state": "dead"}, {"id": "r2", "service": "grey", "state": "running"}]
     assert line({**row, "runs": runs}).endswith("blur dead (r1), grey running (r2)")
     assert "in quarantine: no JSON" in line({**row, "unreadable": "no JSON"})
+
+
+def test_a_result_is_said_to_be_one_instead_of_advice_on_how_it_could_have_been_seen() -> None:
+    text = said(result_of={"id": "r1", "service": "blur", "ended_at": "2026-11-20T12:00:00.000Z"})
+    assert f"result of run r1 of blur, which ended {moment('2026-11-20T12:00:00.000Z')}" in text
+    assert "look there" not in text
+
+
+SEEN = {"time": "2026-11-20T12:00:00.000Z", "source": "minio", "reason": "put"}
+KEPT: dict[str, Any] = {"action": "created", "time": SEEN["time"], "size": 3, "version": None}
+
+
+def test_equal_tellings_of_one_source_are_one_line() -> None:
+    others = [{**SEEN, "source": "other"}, {**SEEN, "reason": "listed"}]
+    text = said(events=[{**event(), **KEPT, "seen": [SEEN, SEEN, *others]}])
+    assert f"  seen {moment(SEEN['time'])} by minio (put), twice\n" in text
+    assert text.count("  seen ") == 3
+    assert "by minio (put), 3 times" in said(events=[{**event(), **KEPT, "seen": [SEEN] * 3}])
+
+
+def test_when_the_next_try_is_repeats_no_reason_that_stands_above_it() -> None:
+    attempt = {"number": 1, "outcome": "failed", "exit_code": None, "failure": "infrastructure", "reason": "it is away"}
+    waits: dict[str, Any] = {"until": "2999-01-01T00:00:00.000Z", "reason": "attempt 1 failed: it is away", "ahead": 0}
+    text = said(events=[event(state="pending", attempts=[attempt], waits=waits)])
+    assert text.count("it is away") == 1
+    assert f"    next try at {moment(waits['until'])}: after attempt 1\n" in text + "\n"
+    assert "about to start" in said(events=[event(attempts=[attempt], waits={**waits, "reason": "about to start"})])
+
+
+def test_what_fails_the_same_way_each_time_is_not_advised_to_be_sent_again() -> None:
+    attempt = {"number": 1, "outcome": "failed", "exit_code": None, "failure": "permanent", "reason": "gone"}
+    assert "redrive r1" not in said(events=[event(state="dead", attempts=[attempt])])
+    assert "redrive r1" in said(events=[event(state="dead", attempts=[{**attempt, "failure": "user"}])])
+
+
+def test_events_told_twice_by_one_source_are_one_line_also_where_the_second_comes_later() -> None:
+    one: dict[str, Any] = {"id": "e1", "source": "minio"}
+    rows: list[dict[str, Any]] = [
+        one,
+        {**one, "id": "e2"},
+        one,
+        {**one, "source": "other"},
+        {"id": None, "source": None},
+    ]
+    printed: deque[tuple[str, str]] = deque(maxlen=10)
+    folded = [(row["id"], row["source"], count) for row, count in events._folded(rows, printed, as_json=False)]
+    assert folded == [("e1", "minio", 2), ("e2", "minio", 1), ("e1", "other", 1), (None, None, 1)]
+    assert list(events._folded([one], printed, as_json=False)) == []
+    assert list(events._folded([one, one], printed, as_json=True)) == [(one, 1), (one, 1)], "scripts see each record"

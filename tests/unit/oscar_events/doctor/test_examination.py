@@ -402,6 +402,10 @@ class Store:
             def do_GET(self) -> None:
                 status, code = store.answer
                 listing = "<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated></ListBucketResult>"
+                if "notification" in self.path:  # of all that is created in the bucket, to somebody
+                    rule = "<Queue>arn:minio:sqs::T:webhook</Queue><Event>s3:ObjectCreated:*</Event>"
+                    queue = f"<QueueConfiguration>{rule}</QueueConfiguration>"
+                    listing = f"<NotificationConfiguration>{queue}</NotificationConfiguration>"
                 body = (listing if status == 200 else f"<Error><Code>{code}</Code></Error>").encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -471,6 +475,7 @@ async def test_what_a_store_refuses_is_told_in_words(patient: Patient, answer: t
         [found] = await patient.findings()
         assert (found.check, found.level) == ("storage", Level.ERROR)
         assert said in found.what
+        assert ("make the bucket, like `mc mb" in found.fix) == (answer[1] == "NoSuchBucket")
         assert "bcdefghi" not in found.what + found.fix
         store.answer = (200, "")
         assert await patient.findings() == []
@@ -505,3 +510,33 @@ async def test_a_directory_that_cannot_be_written_to_is_told(patient: Patient, m
     assert "cannot be written to" in found.what
     assert "chmod u+rwx" in found.fix
     assert await patient.findings() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["kafka: {bootstrap_server: 'a:1'}\n", "ingest: {listen: '127.0.0.1:808O'}\n", "sources: {a: {tokns: [b]}}\n"],
+)
+async def test_where_only_a_broken_configuration_lies_that_is_told_and_no_directory_missed(
+    tmp_path: Path, text: str
+) -> None:
+    _private(tmp_path / "config.yaml", text)
+    [found] = await Patient(DataDirectory(tmp_path)).findings()
+    assert (found.check, found.level) == ("config", Level.ERROR)
+    assert "config.yaml, line 1" in found.what
+
+
+async def test_a_source_that_names_a_provider_nobody_defines_is_told_instead_of_the_services(patient: Patient) -> None:
+    await reads_from_minio(patient)
+    with running(Store()) as store:
+        configure(patient.directory, store.port)
+        mended = patient.directory.config.read_text()
+        patient.directory.config.write_text(mended.replace("provider: minio.lab", "provider: minio.lba"))
+        [found] = await patient.findings()
+        assert (found.check, found.level) == ("sources", Level.WARNING)
+        assert found.what == "source lab: nobody defines its provider minio.lba"
+        assert "write `provider: minio.lab` if that is meant" in found.fix
+        patient.directory.config.write_text(mended.replace("provider: minio.lab", "provider: s3.other"))
+        undefined, untold = await patient.findings()
+        assert "nobody defines its provider s3.other" in undefined.what
+        assert "write `provider" not in undefined.fix
+        assert "service lab: no source tells of the objects in input[0], minio.lab" in untold.what

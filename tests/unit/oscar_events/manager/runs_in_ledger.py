@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from oscar_events import codec
 from oscar_events.event import Raw, StorageEvent
 from oscar_events.job import FailureClass, Outcome, OutputObject, Report
-from oscar_events.ledger import claims, ends, leases, roles
+from oscar_events.ledger import claims, ends, leases, permits, roles
 from oscar_events.ledger.claims import Sighting
 from oscar_events.ledger.leases import Leased
 from oscar_events.ledger.port import Ledger
@@ -43,7 +43,7 @@ async def begin(ledger: Ledger, service_uid: str) -> tuple[int, Leased]:
         epoch = roles.take(connection, roles.SCHEDULER, "test", 10_000, at_once=True)
         assert epoch is not None
         [leased] = leases.lease(connection, epoch, [(service_uid, 1)], 60_000)
-        assert leases.submit(connection, epoch, leased, "hash")
+        assert permits.submit(connection, epoch, leased, "hash")
         return epoch, leased
 
     return await ledger.write(unit)

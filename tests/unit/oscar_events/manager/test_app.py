@@ -48,11 +48,20 @@ def troubles() -> dict[str, str]:
 
 
 @pytest.fixture
-async def up(control: Control, reasons: dict[str, str], troubles: dict[str, str]) -> AsyncIterator[Up]:
+def stalled() -> dict[str, str]:
+    """What does not get done."""
+    return {}
+
+
+@pytest.fixture
+async def up(
+    control: Control, reasons: dict[str, str], troubles: dict[str, str], stalled: dict[str, str]
+) -> AsyncIterator[Up]:
     async def heard(request: Request) -> Response:
         return JSONResponse({"authorization": request.headers.get("authorization")})
 
-    app = front(control, TOKEN, lambda: reasons, [Route("/ingest/{source}", heard)], troubles=lambda: troubles)
+    routes = [Route("/ingest/{source}", heard)]
+    app = front(control, TOKEN, lambda: reasons, routes, troubles=lambda: troubles, stalled=lambda: stalled)
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
@@ -114,6 +123,17 @@ async def test_who_is_let_in(up: Up, path: str, headers: dict[str, str], status:
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]"])
 async def test_every_name_of_this_machine_is_a_host(up: Up, name: str) -> None:
     assert (await exchange(up, "GET", "/api/runs", {**BEARER, "Host": f"{name}:{up.port}"}))[0] == 200
+
+
+async def test_a_component_that_makes_no_progress_is_named_to_whoever_restarts_what_does_not_live(
+    up: Up, stalled: dict[str, str]
+) -> None:
+    assert await exchange(up, "GET", "/livez", {}) == (200, {"text": "ok\n"})
+    stalled["dispatcher"] = "taking events in made no progress for 31 s"
+    assert await exchange(up, "GET", "/livez", {}) == (
+        503,
+        {"text": "dispatcher: taking events in made no progress for 31 s\n"},
+    )
 
 
 async def test_the_platform_is_ready_when_every_component_is(

@@ -49,8 +49,10 @@ def test_a_provider_that_the_platform_defines_is_remote_and_gets_no_directory(ro
     assert list(root.iterdir()) == []
 
 
-def test_a_provider_that_the_service_defines_is_known(root: Path) -> None:
-    assert buckets(root).check(service("s3.mine", s3={"mine": {"region": "eu"}})) == []
+def test_a_provider_that_the_service_defines_is_known_and_said_not_to_be_listed(root: Path) -> None:
+    (told,) = buckets(root).check(service("s3.mine", s3={"mine": {"region": "eu"}}))
+    assert told.startswith("input[0]: s3.mine is defined in the service file alone and is not listed")
+    assert buckets(root, "s3.mine").check(service("s3.mine", s3={"mine": {"region": "eu"}})) == []
 
 
 def test_a_provider_that_nobody_defines_is_refused_with_what_to_write(root: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from oscar_events.datadir import DataDirectory
 from oscar_events.errors import ConfigurationError, ConflictError, NotFoundError, ServiceError
-from oscar_events.ledger import services
+from oscar_events.ledger import ends, services
 from oscar_events.ledger.port import Ledger
 from oscar_events.manager.control import Control
 from tests.unit.oscar_events.manager.runs_in_ledger import begin, drop, finish
@@ -98,6 +98,18 @@ async def test_deleting_a_service_cancels_what_waits_and_leaves_what_runs(
     assert woken
     with pytest.raises(NotFoundError, match="there is no service 'blur'"):
         await control.service("blur")
+
+
+async def test_a_deleted_service_leaves_nothing_waiting_however_much_did(
+    control: Control, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, blur: Document
+) -> None:
+    monkeypatch.setattr(ends, "PER_UNIT", 2)
+    await control.apply([blur])
+    for number in range(5):
+        await drop(ledger, f"in/{number}.png")
+    waiting = {run["id"] for run in await control.runs(state="pending")}
+    assert set((await control.delete_service("blur"))["cancelled"]) == waiting
+    assert await control.runs(state="pending") == []
 
 
 async def test_deleting_a_service_with_kill_asks_what_runs_to_stop(

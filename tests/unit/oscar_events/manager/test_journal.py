@@ -558,3 +558,17 @@ async def finish_for_another_try(ledger: Ledger, begun: Any) -> None:
         ends.end(connection, epoch, ended, RetrySettings(max_attempts=2), 0.5)
 
     await ledger.write(unit)
+
+
+async def test_of_a_result_the_run_that_wrote_it_is_told(
+    control: Control, ledger: Ledger, bus: MemoryBus, blur: Document
+) -> None:
+    [applied] = await control.apply([blur])
+    await arrive(ledger, bus, event())
+    await finish(ledger, *await begin(ledger, applied["uid"]))
+    [run] = await control.runs()
+    result = (await why(control, "out/a.png"))["result_of"]
+    assert (result["id"], result["service"]) == (run["id"], "blur")
+    for other in ("out/a.pn_", "out/b.png", "a.png"):
+        assert (await why(control, other))["result_of"] is None
+    assert (await why(control))["result_of"] is None, "it is an input"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from oscar_events.event import Action
 from oscar_events.service.dispatch import EVENT_TYPES, Dispatch
@@ -34,4 +35,12 @@ def test_by_default_only_what_was_created_starts_a_run_which_waits_for_ever() ->
     assert Dispatch().event_types == ("created",)
     assert Dispatch().expire is None
     assert Dispatch().backend == "process"
+    assert Dispatch().reconcile is True
     assert Dispatch.model_validate({"expire": "1.5h"}).expire == timedelta(minutes=90)
+
+
+@pytest.mark.parametrize("written", ["sometimes", 2, []])
+def test_whether_listings_are_for_a_service_is_a_yes_or_no(written: object) -> None:
+    assert Dispatch.model_validate({"reconcile": False}).reconcile is False
+    with pytest.raises(ValidationError):
+        Dispatch.model_validate({"reconcile": written})

@@ -247,6 +247,7 @@ def test_the_document_of_a_service_says_everything_in_json_in_oscars_order_and_o
         "event_types": ["created"],
         "filters": {"prefix": [], "suffix": [], "glob": [], "size": {"min": None, "max": None}},
         "expire": 3600,
+        "reconcile": True,
     }
 
 
