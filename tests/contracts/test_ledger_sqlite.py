@@ -1,8 +1,8 @@
-"""The ledger in a SQLite file keeps the ledger's contract, and its tables are what the migrations make."""
+"""The ledger in a SQLite file, beyond the contract: its plans, a full disk, its versions, an upgrade cut short."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,84 +22,6 @@ from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.ledger.tables import metadata
 from oscar_events.manager import gauges
-from tests.contracts.ledger.again import DeadLettersContract, MessagesContract, ReplaysContract, SettledContract
-from tests.contracts.ledger.claiming import ClaimsContract, ServicesContract
-from tests.contracts.ledger.expiring import ExpiryContract
-from tests.contracts.ledger.forgetting import ForgettingContract
-from tests.contracts.ledger.making import Life
-from tests.contracts.ledger.running import CancelsContract, EndsContract, LeasesContract, RolesContract, RunsContract
-from tests.contracts.ledger.together import RepeatedContract, TogetherContract
-
-
-@pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
-        yield Life(ledger)
-
-
-class TestServices(ServicesContract):
-    pass
-
-
-class TestClaims(ClaimsContract):
-    pass
-
-
-class TestRoles(RolesContract):
-    pass
-
-
-class TestLeases(LeasesContract):
-    pass
-
-
-class TestEnds(EndsContract):
-    pass
-
-
-class TestExpiry(ExpiryContract):
-    pass
-
-
-class TestCancels(CancelsContract):
-    pass
-
-
-class TestRuns(RunsContract):
-    pass
-
-
-class TestDeadLetters(DeadLettersContract):
-    pass
-
-
-class TestReplays(ReplaysContract):
-    pass
-
-
-class TestMessages(MessagesContract):
-    pass
-
-
-class TestForgetting(ForgettingContract):
-    pass
-
-
-class TestSettled(SettledContract):
-    pass
-
-
-class TestTogether(TogetherContract):
-    pass
-
-
-class TestRepeated(RepeatedContract):
-    pass
-
-
-async def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
-    async with SqliteLedger(tmp_path / "ledger.db") as ledger:
-        assert await ledger.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,21 @@
-"""The ledger in PostgreSQL keeps the ledger's contract, and its tables are what the migrations make."""
+"""Every ledger keeps the ledger's contract, and its tables are what the migrations make.
+
+One list for both databases: a suite that is added here is run by each of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from oscar_events.ledger.port import Ledger
 from oscar_events.ledger.postgresql import PostgresLedger
+from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.ledger.tables import metadata
-from oscar_events.settings import LedgerSettings
 from tests.contracts.ledger.again import DeadLettersContract, MessagesContract, ReplaysContract, SettledContract
 from tests.contracts.ledger.claiming import ClaimsContract, ServicesContract
 from tests.contracts.ledger.expiring import ExpiryContract
@@ -20,9 +25,17 @@ from tests.contracts.ledger.running import CancelsContract, EndsContract, Leases
 from tests.contracts.ledger.together import RepeatedContract, TogetherContract
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    """Return an empty ledger, not opened yet; the database is asked for only by the tests that run on it."""
+    if request.param == "sqlite":
+        return SqliteLedger(tmp_path / "ledger.db")
+    return PostgresLedger(request.getfixturevalue("migrated"))
+
+
 @pytest.fixture
-async def life(migrated: LedgerSettings) -> AsyncIterator[Life]:
-    async with PostgresLedger(migrated) as ledger:
+async def life(closed: Ledger) -> AsyncIterator[Life]:
+    async with closed as ledger:
         yield Life(ledger)
 
 
