@@ -18,9 +18,9 @@ from typing import Generic, TypeVar
 from oscar_events.event import DEFAULT_TENANT
 from oscar_events.identity import execution_id
 from oscar_events.ledger.retention import MARGIN
+from oscar_events.listed import Listed
 from oscar_events.matching import ActiveService, Aliases, MatchIndex, input_folders
 from oscar_events.matching.outermost import outermost
-from oscar_ingest.listings.port import Listed
 
 Object = TypeVar("Object", bound=Listed)
 

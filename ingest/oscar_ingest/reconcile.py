@@ -21,9 +21,10 @@ from typing import NamedTuple, Protocol
 
 from oscar_events.bus.port import EVENTS, Bus, OffsetGoneError
 from oscar_events.errors import ConfigurationError, EventError, LedgerError, NotFoundError, UnavailableError
+from oscar_events.listed import Listed
 from oscar_events.log import logger
 from oscar_events.matching import Aliases
-from oscar_ingest.listings.port import AnyLister, Listed
+from oscar_ingest.listings.port import AnyLister
 from oscar_ingest.plan import Candidate, Plan, Reconciled, Window
 from oscar_ingest.publisher import REMEMBERED, Publisher
 

@@ -31,6 +31,7 @@ from oscar_events.ledger.port import Ledger, now
 from oscar_events.ledger.retention import MARGIN
 from oscar_events.ledger.services import Catalogue, StoredService
 from oscar_events.ledger.tables import executions
+from oscar_events.listed import Listed
 from oscar_events.matching import ActiveService, Aliases, MatchIndex, canonical_provider, input_folders
 from oscar_events.matching.outermost import below_prefix, outermost
 from oscar_events.settings import RetentionSettings
@@ -44,25 +45,6 @@ _MOST_OPEN = 8
 # As long as a replay's id, which it takes the place of in the ids of runs.
 _ID_BYTES = 5
 _ID = re.compile(r"[0-9a-f]{10}")
-
-
-class Found(Protocol):
-    """An object as a listing tells of it."""
-
-    @property
-    def bucket(self) -> str: ...
-    @property
-    def key(self) -> bytes: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def etag(self) -> str: ...
-    @property
-    def arrived(self) -> datetime: ...
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def by_etag(self) -> bool: ...
 
 
 class Listing(Protocol):
@@ -89,7 +71,7 @@ class _Pass:
     service: str
     as_new: bool
     dry_run: bool
-    objects: AsyncGenerator[tuple[Listing, Found] | None]
+    objects: AsyncGenerator[tuple[Listing, Listed] | None]
     listed: int = 0
     matched: int = 0
     made: int = 0
@@ -171,7 +153,7 @@ class Backfills:
             raise NotFoundError(
                 f"backfill {backfill} is not under way here any more; begin it again: what has its run starts no second"
             )
-        wanted: list[tuple[Listing, Found]] = []
+        wanted: list[tuple[Listing, Listed]] = []
         looked_at = 0
         async for one in going.objects:
             looked_at += 1
@@ -228,7 +210,7 @@ class Backfills:
         placed: Sequence[tuple[Listing, dict[str, list[bytes]]]],
         prefix: bytes,
         since: datetime | None,
-    ) -> AsyncGenerator[tuple[Listing, Found] | None]:
+    ) -> AsyncGenerator[tuple[Listing, Listed] | None]:
         """Yield each object there is; None for one that the service does not want."""
         index = MatchIndex([ActiveService(stored.uid, stored.tenant, stored.service)], self._aliases)
         for listing, buckets in placed:
@@ -245,7 +227,7 @@ class Backfills:
                             matches = index.match(stored.tenant, listing.provider, found.bucket, key, size=size)
                             yield (listing, found) if matches else None
 
-    async def _run(self, going: _Pass, wanted: Sequence[tuple[Listing, Found]]) -> None:
+    async def _run(self, going: _Pass, wanted: Sequence[tuple[Listing, Listed]]) -> None:
         """Claim for what has no run yet, or for all of it."""
         missing = wanted
         if not going.as_new:

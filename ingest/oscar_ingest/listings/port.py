@@ -13,33 +13,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from oscar_events.event import StorageEvent
-
-
-class Listed(Protocol):
-    """An object version as a listing tells of it.
-
-    arrived: when it came to be here, by the storage's clock, aware. event_id: the same that its notification has,
-    unless `by_etag`: the listing lacks what the store tells versions apart by in its notifications.
-    """
-
-    @property
-    def bucket(self) -> str: ...
-    @property
-    def key(self) -> bytes: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def etag(self) -> str: ...
-    @property
-    def arrived(self) -> datetime: ...
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def by_etag(self) -> bool: ...
-
+from oscar_events.listed import Listed
 
 Object = TypeVar("Object", bound=Listed)
 
