@@ -13,8 +13,9 @@ from oscar_events import codec
 from oscar_events.bus.port import Delivery, Partition
 from oscar_events.errors import EventError
 from oscar_events.ledger import claims
-from oscar_events.ledger.claims import Position, Sighting
+from oscar_events.ledger.claims import Sighting
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import Position
 from oscar_events.ledger.refusal import refuses_values, what_was_said
 from oscar_events.ledger.services import Catalogue
 from oscar_events.log import logger

@@ -18,10 +18,9 @@ from oscar_dispatcher.held import HeldPartitions
 from oscar_events import metrics
 from oscar_events.bus.port import EVENTS, Bus, Consumer, Delivery, OffsetGoneError, Partition
 from oscar_events.errors import FencedError, UnavailableError
-from oscar_events.ledger import claims
 from oscar_events.ledger.backlog import backlog
-from oscar_events.ledger.claims import LedgerForgotError
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import LedgerForgotError, forgot, record_gap, stored_positions
 from oscar_events.ledger.services import Catalogue
 from oscar_events.log import logger
 from oscar_events.progress import Progress
@@ -85,7 +84,7 @@ class Intake:
         return starts
 
     async def _read_positions(self) -> dict[int, int]:
-        return await self._ledger.read(lambda connection: claims.stored_positions(connection, self._topic_id))
+        return await self._ledger.read(lambda connection: stored_positions(connection, self._topic_id))
 
     async def _go_back(self, consumer: Consumer, error: str) -> None:
         """Read again what the ledger forgot: it was restored, or another copy of it took over, while this ran."""
@@ -156,7 +155,7 @@ class Intake:
             # Who is away is told here: a poll that nobody answers is as one that finds nothing.
             with suppress(UnavailableError), self.progress.asking(_LOOKING):
                 known = {partition.number: at for partition, at in self._stored.items()}
-                if lost := claims.forgot(await self._read_positions(), known):
+                if lost := forgot(await self._read_positions(), known):
                     await self._go_back(consumer, f"it no longer knows how far partitions {lost} were read")
                 why = await self._unread(consumer)
                 self._is_behind = bool(why)
@@ -201,7 +200,7 @@ class Intake:
         _log.error("events are gone from the log", error=str(gone))
         await self.progress.patiently(
             lambda: self._ledger.write(
-                lambda connection: claims.record_gap(
+                lambda connection: record_gap(
                     connection, self._topic_id, gone.partition.number, gone.position, gone.first
                 )
             ),

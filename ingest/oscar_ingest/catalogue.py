@@ -12,6 +12,7 @@ from functools import partial
 
 from oscar_events.ledger import claims, services
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import stored_positions
 from oscar_events.matching import ActiveService
 from oscar_ingest.plan import Reconciled
 from oscar_ingest.reconcile import Content
@@ -44,4 +45,4 @@ class LedgerCatalogue:
         return found
 
     async def positions(self, topic_id: str) -> Mapping[int, int]:
-        return await self._ledger.read(lambda connection: claims.stored_positions(connection, topic_id))
+        return await self._ledger.read(lambda connection: stored_positions(connection, topic_id))

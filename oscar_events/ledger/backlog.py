@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oscar_events.bus.port import EVENTS, Bus, Delivery, OffsetGoneError, Partition
-from oscar_events.ledger.claims import stored_positions
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import stored_positions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,22 @@ Not here: decoding and quarantine (oscar_dispatcher/intake.py), what an event ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select
 
 from oscar_events.codec import subject
-from oscar_events.errors import OscarEventsError
 from oscar_events.event import StorageEvent
 from oscar_events.execution import State
 from oscar_events.identity import execution_id
 from oscar_events.ledger.moves import enqueue
 from oscar_events.ledger.port import now
+from oscar_events.ledger.positions import Position, require_known, store_positions
 from oscar_events.ledger.rows import insert_unless_there, upsert
 from oscar_events.ledger.services import Catalogue
-from oscar_events.ledger.tables import PURGED, events, executions, gaps, positions
+from oscar_events.ledger.tables import PURGED, events, executions
 from oscar_events.matching import Match
 
 # SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535; an IN list of this size also stays cheap to parse.
@@ -41,26 +41,6 @@ class Sighting:
 
 # By execution id: the event, and the service that wants it.
 Wanted = dict[str, tuple[Sighting, Match]]
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far a partition has been read. topic_id: of the topic's life, not its name.
-
-    since: what the ledger had stored, as far as the reader knows; None if it does not know of anything stored.
-    """
-
-    topic_id: str
-    partition: int
-    next_offset: int
-    since: int | None = None
-
-
-class LedgerForgotError(OscarEventsError):
-    """The ledger knows of less than it told before: it was restored, or another copy of it took over, meanwhile.
-
-    Whoever claims reads again from where the ledger is now: a new position stored over the hole would hide it.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +66,7 @@ def claim(
     then nothing is claimed.
     """
     read = list(read)
-    _require_known(connection, read)
+    require_known(connection, read)
     catalogue.refresh(connection, hold=True)
     wanted = {
         execution_id(sighting.event.tenant, match.service_uid, sighting.event.id): (sighting, match)
@@ -95,7 +75,7 @@ def claim(
     }
     wanted = _without_known_contents(connection, _without_old_times(connection, wanted))
     new = _insert_wanted(connection, catalogue, wanted)
-    _store_positions(connection, read)
+    store_positions(connection, read)
     return {row["service_uid"] for row in new}
 
 
@@ -155,25 +135,6 @@ def claimed_with_etags(
             if content is not None:  # of a key's, not only some other key's
                 found[content].add(row.service_uid)
     return found
-
-
-def stored_positions(connection: Connection, topic_id: str) -> dict[int, int]:
-    """Return the next offset to read, per partition that was ever read."""
-    query = select(positions.c.partition, positions.c.next_offset).where(positions.c.topic_id == topic_id)
-    return {row.partition: row.next_offset for row in connection.execute(query)}
-
-
-def record_gap(connection: Connection, topic_id: str, partition: int, wanted: int, first: int) -> None:
-    """Write down that the log did not reach to wanted, and go on at first.
-
-    Also backwards: a log that lost its end gives the offsets after it again, to other events.
-    """
-    row = {"topic_id": topic_id, "partition": partition, "wanted_offset": wanted, "first_offset": first}
-    connection.execute(insert(gaps).values(**row, found_at=now(connection)))
-    _store_positions(connection, [Position(topic_id, partition, first)])
-    if wanted > first:
-        place = (positions.c.topic_id == topic_id) & (positions.c.partition == partition)
-        connection.execute(update(positions).where(place).values(next_offset=first))
 
 
 def _matches(catalogue: Catalogue, event: StorageEvent) -> list[Match]:
@@ -343,33 +304,3 @@ def _execution(
 def insert_new(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
     """Insert executions unless there are such; return the ids of the new ones. Whoever calls queues them."""
     return insert_unless_there(connection, executions, rows, returning="id")
-
-
-def forgot(stored: Mapping[int, int], known: Mapping[int, int]) -> list[int]:
-    """Return the partitions of which the ledger has stored less than was known, given next offsets by partition."""
-    return [partition for partition, before in known.items() if stored.get(partition, -1) < before]
-
-
-def _require_known(connection: Connection, read: Sequence[Position]) -> None:
-    for topic_id in sorted({position.topic_id for position in read if position.since is not None}):
-        known = {one.partition: one.since for one in read if one.topic_id == topic_id and one.since is not None}
-        if lost := forgot(stored_positions(connection, topic_id), known):
-            raise LedgerForgotError(f"the ledger no longer knows how far partitions {lost} were read")
-
-
-def _store_positions(connection: Connection, read: Iterable[Position]) -> None:
-    """Store the positions as a maximum: a claimer that was slower never takes another back."""
-    furthest: dict[tuple[str, int], int] = {}
-    for position in read:
-        place = (position.topic_id, position.partition)
-        furthest[place] = max(position.next_offset, furthest.get(place, 0))
-    rows = [
-        {"topic_id": topic_id, "partition": partition, "next_offset": furthest[topic_id, partition]}
-        for topic_id, partition in sorted(furthest)
-    ]
-    upsert(connection, positions, rows, ("topic_id", "partition"), ("next_offset",), _is_further)
-
-
-def _is_further(excluded: Any) -> ColumnElement[bool]:
-    further: ColumnElement[bool] = positions.c.next_offset < excluded.next_offset
-    return further

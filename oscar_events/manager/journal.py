@@ -21,8 +21,9 @@ from oscar_events.datadir import LOCAL_PROVIDER
 from oscar_events.errors import ConfigurationError, EventError
 from oscar_events.event import DEFAULT_TENANT, StorageEvent
 from oscar_events.identity import message_source, object_source, partition_key
-from oscar_events.ledger import claims, objects, settled
+from oscar_events.ledger import objects, settled
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import stored_positions
 from oscar_events.ledger.services import Catalogue, StoredService
 from oscar_events.manager import event_log
 from oscar_events.manager.event_log import Filters
@@ -134,7 +135,7 @@ class Journal:
         ids = [row["id"] for row in page.rows if row["id"] is not None]
 
         def unit(connection: Connection) -> tuple[dict[str, list[dict[str, Any]]], dict[int, int]]:
-            return objects.started_by(connection, ids), claims.stored_positions(connection, topic)
+            return objects.started_by(connection, ids), stored_positions(connection, topic)
 
         runs, positions = await self._ledger.read(unit)
         rows = [
@@ -167,7 +168,7 @@ class Journal:
         sources = dict.fromkeys([*(object_source(one, bucket) for one in providers), message_source(bucket)])
         since_ms = int(since.timestamp() * 1000)
         topic = await self._bus.topic_id(EVENTS)
-        positions = await self._ledger.read(lambda connection: claims.stored_positions(connection, topic))
+        positions = await self._ledger.read(lambda connection: stored_positions(connection, topic))
         told: dict[str, Told] = {}
         for source in sources:
             name = partition_key(source, key).encode()

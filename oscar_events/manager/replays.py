@@ -25,6 +25,7 @@ from oscar_events.event import DEFAULT_TENANT
 from oscar_events.ledger import claims, replays, services
 from oscar_events.ledger.claims import Again, Sighting
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import stored_positions
 from oscar_events.ledger.replays import Replay, Wish
 from oscar_events.ledger.services import Catalogue
 from oscar_events.log import logger
@@ -105,7 +106,7 @@ class Replays:
         if wish.as_new:
             # What intake has not read yet is no repetition: it starts that itself, and a new run beside that one would
             # be a second.
-            read = await self._ledger.read(lambda connection: claims.stored_positions(connection, topic_id))
+            read = await self._ledger.read(lambda connection: stored_positions(connection, topic_id))
             ranges = {number: (start, min(end, read.get(number, 0))) for number, (start, end) in ranges.items()}
         return ranges, missing
 

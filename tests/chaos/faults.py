@@ -23,7 +23,7 @@ from oscar_dispatcher.outbox import OutboxPublisher
 from oscar_events import identity
 from oscar_events.cli import app
 from oscar_events.ledger import claims, outbox
-from oscar_events.ledger.claims import Position
+from oscar_events.ledger.positions import Position
 from oscar_ingest.reconcile import Reconciler
 from oscar_supervisor import failures, worker
 from oscar_supervisor.lock import ExecutionLock

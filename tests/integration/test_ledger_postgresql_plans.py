@@ -30,10 +30,10 @@ from oscar_events.ledger import (
     runs,
     services,
 )
-from oscar_events.ledger.claims import Position
 from oscar_events.ledger.ends import AttemptEnd
 from oscar_events.ledger.leases import Leased
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import Position
 from oscar_events.ledger.postgresql import PostgresLedger
 from oscar_events.ledger.redrive import Filters
 from oscar_events.ledger.retention import Kept

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from oscar_events.errors import FencedError
 from oscar_events.execution import State
-from oscar_events.ledger import claims, leases, runs
-from oscar_events.ledger.claims import Position
+from oscar_events.ledger import leases, runs
+from oscar_events.ledger.positions import Position, stored_positions
 from oscar_events.ledger.postgresql import PostgresLedger, upgrade
 from oscar_events.ledger.tables import executions, queue
 from oscar_events.settings import LedgerSettings
@@ -60,7 +60,7 @@ async def test_events_claimed_after_the_dump_are_claimed_again_and_those_before_
     async with PostgresLedger(settings) as ledger:
         after = Life(ledger)
         assert ledger.instance == instance
-        assert await ledger.read(lambda c: claims.stored_positions(c, "t")) == {0: 20}
+        assert await ledger.read(lambda c: stored_positions(c, "t")) == {0: 20}
         # Intake goes to the stored position; that it also reads older records is nothing.
         assert await after.claim(*told[10:], read=[Position("t", 0, 30)]) == {uid}
         assert await after.count(executions) == 30

@@ -22,7 +22,8 @@ from oscar_events.bus.memory import MemoryBus
 from oscar_events.bus.port import QUARANTINE
 from oscar_events.event import MAX_HOPS, StorageEvent
 from oscar_events.ledger import claims, services
-from oscar_events.ledger.claims import Position, Sighting
+from oscar_events.ledger.claims import Sighting
+from oscar_events.ledger.positions import Position
 from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.minio_client import minio_client
 from oscar_events.notifications.objects import HOPS

@@ -16,9 +16,9 @@ from oscar_dispatcher.outbox import OutboxPublisher
 from oscar_dispatcher.watch import Watch
 from oscar_events.errors import FencedError, LedgerError
 from oscar_events.ledger import claims, ends, outbox
-from oscar_events.ledger.claims import Position
 from oscar_events.ledger.ends import ToRecord
 from oscar_events.ledger.outbox import Waiting
+from oscar_events.ledger.positions import Position
 from tests.statemachine.dispatching import Dispatching
 from tests.statemachine.faulty import Fault
 

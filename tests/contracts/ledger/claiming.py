@@ -13,7 +13,7 @@ from oscar_events.errors import NotFoundError, ServiceError
 from oscar_events.event import Action, StorageEvent
 from oscar_events.execution import State
 from oscar_events.ledger import claims, ends, runs, services
-from oscar_events.ledger.claims import LedgerForgotError, Position
+from oscar_events.ledger.positions import LedgerForgotError, Position, record_gap, stored_positions
 from oscar_events.ledger.tables import events, executions, outbox, queue
 from tests.contracts.ledger.making import EARLY, Life, file_event, run_id, service
 
@@ -192,20 +192,20 @@ class ClaimsContract:
             with pytest.raises(LedgerForgotError, match=str(lost.partition)):
                 await life.claim(file_event(), read=[Position("t", 1, 3, since=2), lost])
         assert await life.count(executions) == 0
-        assert await life.ledger.read(lambda c: claims.stored_positions(c, "t")) == {0: 5, 1: 2}
+        assert await life.ledger.read(lambda c: stored_positions(c, "t")) == {0: 5, 1: 2}
         # Others may have come further meanwhile, and of what was never stored nothing is known.
         await life.claim(file_event(), read=[Position("t", 0, 9, since=4), Position("t", 3, 1)])
-        assert await life.ledger.read(lambda c: claims.stored_positions(c, "t")) == {0: 9, 1: 2, 3: 1}
+        assert await life.ledger.read(lambda c: stored_positions(c, "t")) == {0: 9, 1: 2, 3: 1}
 
     async def test_positions_are_stored_with_the_claims_and_never_go_back(self, life: Life) -> None:
         await life.claim(read=[Position("t", 0, 5), Position("t", 1, 2)])
         await life.claim(read=[Position("t", 0, 3)])
-        assert await life.ledger.read(lambda c: claims.stored_positions(c, "t")) == {0: 5, 1: 2}
-        assert await life.ledger.read(lambda c: claims.stored_positions(c, "another life of it")) == {}
+        assert await life.ledger.read(lambda c: stored_positions(c, "t")) == {0: 5, 1: 2}
+        assert await life.ledger.read(lambda c: stored_positions(c, "another life of it")) == {}
 
     async def test_a_gap_is_recorded_and_passed(self, life: Life) -> None:
-        await life.ledger.write(lambda c: claims.record_gap(c, "t", 0, wanted=5, first=9))
-        assert await life.ledger.read(lambda c: claims.stored_positions(c, "t")) == {0: 9}
+        await life.ledger.write(lambda c: record_gap(c, "t", 0, wanted=5, first=9))
+        assert await life.ledger.read(lambda c: stored_positions(c, "t")) == {0: 9}
 
     async def test_executions_that_have_a_row_are_known(self, life: Life) -> None:
         uid = await life.apply(service())

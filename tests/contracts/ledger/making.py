@@ -14,10 +14,11 @@ from oscar_events.execution import State
 from oscar_events.identity import execution_id, folder_event_id
 from oscar_events.job import FailureClass, Outcome, OutputObject, Report
 from oscar_events.ledger import claims, ends, leases, permits, roles, services
-from oscar_events.ledger.claims import Position, Sighting
+from oscar_events.ledger.claims import Sighting
 from oscar_events.ledger.ends import AttemptEnd
 from oscar_events.ledger.leases import Leased
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import Position
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.tables import executions

@@ -21,9 +21,9 @@ from oscar_events.event import StorageEvent
 from oscar_events.execution import State
 from oscar_events.job import FailureClass
 from oscar_events.ledger import claims, ends, expiry, leases, permits, redrive, replays, roles, services
-from oscar_events.ledger.claims import Position
 from oscar_events.ledger.ends import AttemptEnd
 from oscar_events.ledger.leases import Leased
+from oscar_events.ledger.positions import Position, stored_positions
 from oscar_events.ledger.replays import Wish
 from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.services import Catalogue
@@ -113,7 +113,7 @@ class TogetherContract:
         assert await life.count(executions) == 2 * len(made)
         assert await life.count(queue) == 2 * len(made)
         assert await life.count(events) == len(made)
-        stored = await life.ledger.read(lambda c: claims.stored_positions(c, "t"))
+        stored = await life.ledger.read(lambda c: stored_positions(c, "t"))
         assert stored == dict.fromkeys(range(4), self.ROUNDS)
 
     async def test_a_service_is_applied_while_claims_never_cease(self, life: Life) -> None:

@@ -20,8 +20,8 @@ from oscar_events.bus.port import EVENTS, QUARANTINE, Delivery, Partition
 from oscar_events.errors import BusError
 from oscar_events.event import StorageEvent
 from oscar_events.ledger import claims
-from oscar_events.ledger.claims import Position
 from oscar_events.ledger.port import Unit
+from oscar_events.ledger.positions import Position, stored_positions
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.tables import executions, gaps, positions, queue
 from oscar_events.quarantine import refused_in
@@ -450,7 +450,7 @@ async def test_a_log_that_lost_its_end_is_read_from_its_start_and_what_it_gets_a
     await drop(bus, file_event())
     async with running(taking_in(bus, life).run()):
         await wait_until(committed(bus, 1), "the start")
-    assert await life.ledger.read(lambda c: claims.stored_positions(c, topic)) == {0: 1}
+    assert await life.ledger.read(lambda c: stored_positions(c, topic)) == {0: 1}
     await drop(bus, *(file_event() for _ in range(9)))
     async with running(taking_in(bus, life).run()):
         await wait_until(committed(bus, 10), "what came since")

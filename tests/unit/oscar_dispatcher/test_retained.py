@@ -12,7 +12,7 @@ from oscar_dispatcher.retained import watch_retention
 from oscar_events import metrics
 from oscar_events.bus.memory import MemoryBus
 from oscar_events.bus.port import EVENTS
-from oscar_events.ledger.claims import Position
+from oscar_events.ledger.positions import Position
 from oscar_events.record import Record
 from tests.contracts.ledger.making import Life
 from tests.waiting import running, wait_until

@@ -28,7 +28,8 @@ from oscar_events.doctor import directory as directory_checks
 from oscar_events.doctor.examination import FrontAnswer, examine
 from oscar_events.doctor.finding import Finding, Level
 from oscar_events.holder import LOCK_NAME
-from oscar_events.ledger import claims, services, tables
+from oscar_events.ledger import services, tables
+from oscar_events.ledger.positions import record_gap
 from oscar_events.ledger.sqlite import SqliteLedger
 from oscar_events.manager.laptop import laptop_control
 from oscar_events.quarantine import quarantine_record
@@ -366,7 +367,7 @@ async def test_a_replay_that_nobody_goes_on_with_is_told_unless_a_platform_runs(
 
 
 async def test_events_that_left_the_log_unread_are_told(patient: Patient) -> None:
-    await patient.write(lambda connection: claims.record_gap(connection, "topic", 0, 3, 10))
+    await patient.write(lambda connection: record_gap(connection, "topic", 0, 3, 10))
     [found] = await patient.findings()
     assert (found.check, found.level) == ("gaps", Level.WARNING)
     assert found.what.startswith("7 events had left the log before they were read")

@@ -15,8 +15,8 @@ from oscar_events.bus.memory import MemoryBus
 from oscar_events.bus.port import EVENTS, QUARANTINE
 from oscar_events.errors import BusError
 from oscar_events.ledger import claims, redrive
-from oscar_events.ledger.claims import Position
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import Position
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.tables import quarantine_settled, queue
 from oscar_events.manager.control import Control

@@ -23,8 +23,9 @@ from oscar_events.event import Action, Raw, StorageEvent
 from oscar_events.identity import message_source, object_source
 from oscar_events.job import FailureClass, Outcome, Report
 from oscar_events.ledger import claims, ends, tables
-from oscar_events.ledger.claims import Position, Sighting
+from oscar_events.ledger.claims import Sighting
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import Position
 from oscar_events.ledger.services import Catalogue
 from oscar_events.manager import event_log, journal
 from oscar_events.manager.control import Control

@@ -17,8 +17,8 @@ from oscar_events.datadir import Up
 from oscar_events.errors import ConfigurationError, ConflictError, NotFoundError
 from oscar_events.event import StorageEvent
 from oscar_events.ledger import claims
-from oscar_events.ledger.claims import Position
 from oscar_events.ledger.port import Ledger
+from oscar_events.ledger.positions import Position
 from oscar_events.ledger.services import Catalogue
 from oscar_events.manager.control import Control
 from oscar_events.manager.replays import BATCH_RECORDS, Replays
