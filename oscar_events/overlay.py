@@ -1,7 +1,7 @@
 """One look at a configuration file with the variables over it, and whose mistake is whose.
 
 In:  a document, what the variables say, the model of both together. Out: what the model read; where each value is from.
-Not here: the models (config.py, settings.py); how mistakes in a file (documents/) and in variables are told.
+Not here: the models (config_file.py, settings.py); how mistakes in a file (documents/) and in variables are told.
 """
 
 from __future__ import annotations

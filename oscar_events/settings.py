@@ -2,8 +2,8 @@
 
 In:  sections of config.yaml, variables `OSCAR_EVENTS_<SECTION>__<FIELD>`. Out: checked values, every default with its
 reason; what contradicts itself between them.
-Not here: reading them (config.py, variables.py), the sources and storage providers of config.yaml (config.py), what a
-service sets for itself (service/).
+Not here: reading them (config.py, variables.py), the sources and storage providers of config.yaml (config_file.py),
+what a service sets for itself (service/).
 
 No field's name ends in `_port` or `_service_host`: Kubernetes makes such variables for its Services (design §4). The
 docstrings are the text of docs/settings.md: a purpose, then `field: what it is.` for each field.

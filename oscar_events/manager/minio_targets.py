@@ -2,7 +2,7 @@
 
 In:  where this platform's sources are reached, the file with their token, a directory of MinIO's own. Out: the
 variables, as a shell reads them; the ARNs that go with them.
-Not here: which bucket is told to whom (watching.py), the sources (config.py).
+Not here: which bucket is told to whom (watching.py), the sources (config_file.py).
 
 Measured on the real server: a target without queue tells within a millisecond, once, and what nobody takes is lost; one
 with a queue loses nothing while its receiver is away, and takes 1.4 s (p50), as the queue is looked at every 3 s. So

@@ -2,7 +2,7 @@
 
 In:  the data directory and what its config.yaml said at the start. Out: a source by its name, as the file is at this
 moment; what is wrong with the file, if something is; what of it waits for a restart.
-Not here: what the file may say (oscar_events/config.py), HTTP (webhook.py).
+Not here: what the file may say (oscar_events/config_file.py), HTTP (webhook.py).
 
 The file is looked at once a second, and at once when a request would be refused, so that a token can be replaced, or a
 source added, without a restart and without a moment in which events are refused. A file that is broken changes nothing.
