@@ -6,8 +6,7 @@ Promised is that no event is lost. Not promised is that what ran after the dump 
 
 from __future__ import annotations
 
-import os
-import subprocess
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -21,20 +20,12 @@ from oscar_events.ledger.tables import executions, queue
 from oscar_events.settings import LedgerSettings
 from tests.contracts.ledger.making import Life, file_event, run_id, service, succeeded
 from tests.testbed.postgres import PostgresServer
-from tests.testbed.postgres_build import postgres_binaries
-
-
-def run(program: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [postgres_binaries() / program, *arguments], env={"PATH": os.defpath}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
 
 
 async def test_events_claimed_after_the_dump_are_claimed_again_and_those_before_are_not(
-    postgres: PostgresServer, ledger_url: str, tmp_path_factory: pytest.TempPathFactory
+    postgres: PostgresServer, ledger_url: str, tmp_path: Path
 ) -> None:
-    dump = str(tmp_path_factory.mktemp("dump") / "ledger.dump")
+    database, dump = ledger_url.rpartition("/")[2], tmp_path / "ledger.dump"
     settings = LedgerSettings(url=SecretStr(ledger_url))
     await upgrade(settings)
     told = [file_event() for _ in range(30)]
@@ -48,14 +39,11 @@ async def test_events_claimed_after_the_dump_are_claimed_again_and_those_before_
         await life.submit(ended)
         await life.end(ended, succeeded(ended))
         await life.submit(under_way)
-        run("pg_dump", "--format=custom", f"--file={dump}", ledger_url)
+        postgres.dump(database, dump)
         await life.claim(*told[20:], read=[Position("t", 0, 30)])
         await life.end(under_way, succeeded(under_way))
         await life.submit(leased)
-    name = ledger_url.rpartition("/")[2]
-    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    postgres.execute(f"CREATE DATABASE {name}")
-    run("pg_restore", "--dbname", ledger_url, "--exit-on-error", dump)
+    postgres.restore(database, dump)
 
     async with PostgresLedger(settings) as ledger:
         after = Life(ledger)

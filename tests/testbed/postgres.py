@@ -77,6 +77,16 @@ class PostgresServer(Server):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def dump(self, database: str, file: Path) -> None:
+        """Write all of a database to a file, as operators do."""
+        self._run("pg_dump", "--format=custom", f"--file={file}", self.url(database))
+
+    def restore(self, database: str, file: Path) -> None:
+        """Have a database hold what the file has and nothing else; whoever is connected is thrown out."""
+        self.execute(f"DROP DATABASE {database} WITH (FORCE)")
+        self.execute(f"CREATE DATABASE {database}")
+        self._run("pg_restore", "--dbname", self.url(database), "--exit-on-error", file)
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal; one that nobody can catch goes to all its processes, as if to the machine."""
         if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
@@ -126,6 +136,12 @@ class PostgresServer(Server):
         assert self.process is not None
         parent = self.process.pid
         return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        done = subprocess.run(
+            [postgres_binaries() / program, *arguments], env={"PATH": os.defpath}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
 
     def _psql(self, sql: str, database: str = "postgres") -> subprocess.CompletedProcess[str]:
         arguments = ("--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-Atqc", sql, self.url(database))
