@@ -21,8 +21,9 @@ servers: .venv/dev
 	@test -n "$(DIR)" || { echo "name a directory to be made: make servers DIR=~/cluster" >&2; exit 2; }
 	@$(BIN)/python -m tests.testbed $(DIR)
 
+# In two processes, each with servers of its own: one alone waits half of its time for something to be killed, or back.
 test: .venv/dev
-	$(BIN)/python -m pytest -m "not benchmark and not long_chaos" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not benchmark and not long_chaos" $(ARGS)
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -60,7 +60,7 @@ async def _kill_and_check(scene: Scene, capsys: pytest.CaptureFixture[str], seed
     never_ended = _open(scene)  # these were running when they were killed, beyond doubt
     hits = sum(not kill.open.isdisjoint(never_ended) for kill in kills)
     with capsys.disabled():
-        print(_summary(seed, kills, hits, evidence, findings))
+        print(_summary(seed, kills, hits, evidence, findings), file=sys.stderr)
     assert findings == []
     assert hits >= KILLS_WITH_A_SCRIPT
     assert scene.up.stop(signal.SIGTERM) == 0

@@ -48,6 +48,6 @@ def _killed(
         platform.apply()
         outcome = carry_out(platform, seed, uploads, PER_SECOND, kills(count))
     with capsys.disabled():
-        print(outcome.summary(), outcome.last_line(), sep="\n")
+        print(outcome.summary(), outcome.last_line(), sep="\n", file=sys.stderr)
     print(*outcome.findings, sep="\n")
     return outcome
