@@ -6,10 +6,7 @@ The whole way with real programs; the server serves listening connections (tests
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.acceptance.platform import RunningPlatform, running_platform, until
 from tests.testbed.minio import MinioServer
@@ -36,24 +33,12 @@ def apply(platform: RunningPlatform, name: str, path: str) -> None:
     assert applied.returncode == 0, applied.stderr
 
 
-@pytest.fixture
-def server(listening_minio: ListeningMinio, tmp_path: Path) -> Iterator[ListeningMinio]:
-    """One that a test may kill."""
-    del listening_minio  # it shows that there can be one
-    server = ListeningMinio(tmp_path / "minio")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-
-
 def test_uploads_are_heard_without_any_rule_at_the_server_also_after_it_was_killed(
-    server: ListeningMinio, tmp_path: Path
+    own_minio: ListeningMinio, tmp_path: Path
 ) -> None:
-    server.client.make_bucket("pics")
-    server.client.make_bucket("docs")
-    with running_platform(configured(tmp_path, server)) as platform:
+    own_minio.client.make_bucket("pics")
+    own_minio.client.make_bucket("docs")
+    with running_platform(configured(tmp_path, own_minio)) as platform:
 
         def seen(key: str) -> list[str]:
             answer = json.loads(platform.ask("why", key, "--json").stdout)
@@ -65,7 +50,7 @@ def test_uploads_are_heard_without_any_rule_at_the_server_also_after_it_was_kill
 
             def heard() -> bool:
                 tried.append(f"{bucket}/in/{word}{len(tried)}")
-                server.client.put(bucket, tried[-1].partition("/")[2].encode(), b"x")
+                own_minio.client.put(bucket, tried[-1].partition("/")[2].encode(), b"x")
                 return any("heard" in seen(key) for key in tried)
 
             until(heard, f"an upload to {bucket} is heard")
@@ -74,21 +59,21 @@ def test_uploads_are_heard_without_any_rule_at_the_server_also_after_it_was_kill
         uploads_until_heard("pics", "a")
         apply(platform, "second", "docs/in")
         uploads_until_heard("docs", "b")
-        server.kill()
-        server.start()
+        own_minio.kill()
+        own_minio.start()
         uploads_until_heard("pics", "c")
         runs = until(lambda: platform.runs("--state", "succeeded"), "runs have succeeded")
         assert len({run["key"] for run in runs}) == len(runs)
 
 
-def test_a_bucket_that_is_missing_is_said_and_holds_up_no_other(server: ListeningMinio, tmp_path: Path) -> None:
-    server.client.make_bucket("pics")
-    with running_platform(configured(tmp_path, server)) as platform:
+def test_a_bucket_that_is_missing_is_said_and_holds_up_no_other(own_minio: ListeningMinio, tmp_path: Path) -> None:
+    own_minio.client.make_bucket("pics")
+    with running_platform(configured(tmp_path, own_minio)) as platform:
         apply(platform, "lost", "nowhere/in")
         apply(platform, "found", "pics/in")
 
         def ran() -> bool:
-            server.client.put("pics", b"in/a", b"x")
+            own_minio.client.put("pics", b"in/a", b"x")
             return bool(platform.runs("--state", "succeeded"))
 
         until(ran, "the other bucket's upload has run")

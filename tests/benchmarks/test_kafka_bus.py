@@ -24,8 +24,8 @@ from oscar_events.bus.port import EVENTS
 from oscar_events.record import Record
 from oscar_events.settings import KafkaSettings, TopicSettings
 from tests.benchmarks.figures import latency, rate, ratio
-from tests.contracts.test_bus_kafka import make_topics
 from tests.testbed.kafka import RUNS_FAST, running_kafka
+from tests.testbed.topics import make_topics
 
 pytestmark = pytest.mark.benchmark
 

@@ -7,38 +7,18 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 
 from oscar_events.bus.kafka import KafkaBus
-from oscar_events.bus.kafka_connection import connection_options
 from oscar_events.bus.port import EVENTS, TOPICS, Bus
 from oscar_events.settings import KafkaSettings
 from tests.contracts.bus import BusContract
+from tests.testbed.topics import ANY_TIME, administrator, make_topics
 from tests.waiting import wait_until
 
-PARTITIONS = 4
-# Tests publish what will be old in a week; a broker refuses what is an hour ahead of it otherwise.
-ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"}
 RETENTION_MS = 7 * 86_400_000
-
-
-@asynccontextmanager
-async def administrator(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(**connection_options(settings))
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-async def make_topics(settings: KafkaSettings, partitions: int = PARTITIONS, replicas: int = 1) -> None:
-    async with administrator(settings) as client:
-        await client.create_topics(
-            [NewTopic(settings.topic_prefix + topic, partitions, replicas, topic_configs=ANY_TIME) for topic in TOPICS]
-        )
 
 
 class TestKafkaBus(BusContract):

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
-from pydantic import SecretStr
 
 from oscar_events.bus import kafka_member, kafka_producer, kafka_session, kafka_watch
 from oscar_events.bus.kafka import KafkaBus
@@ -27,8 +26,8 @@ from oscar_events.errors import EventError, NotFoundError
 from oscar_events.record import Record
 from oscar_events.settings import KafkaSettings
 from tests.contracts.bus import DEADLINE, NOW_MS, SHORT, numbered, numbers, take
-from tests.contracts.test_bus_kafka import administrator, make_topics
 from tests.testbed.kafka import KafkaCluster
+from tests.testbed.topics import administrator, make_topics, secured
 from tests.waiting import wait_until
 
 
@@ -73,15 +72,7 @@ async def test_records_go_both_ways_over_tls_with_a_password_from_a_file(
 
 
 async def test_a_password_may_also_be_a_setting(kafka: KafkaCluster, settings: KafkaSettings) -> None:
-    secure = settings.model_copy(
-        update={
-            "bootstrap_servers": kafka.sasl_bootstrap,
-            "security_protocol": "SASL_SSL",
-            "sasl_username": "alice",
-            "sasl_password": SecretStr(kafka.users["alice"]),
-            "ca_file": kafka.ca,
-        }
-    )
+    secure = secured(kafka, settings)
     async with KafkaBus(secure) as bus:
         assert await bus.publish(EVENTS, numbered([1]))
 

@@ -24,8 +24,8 @@ from oscar_events.bus.port import EVENTS, Partition
 from oscar_events.errors import BusError, FencedError, OscarEventsError
 from oscar_events.settings import KafkaSettings, TopicSettings
 from tests.contracts.bus import DEADLINE, SHORT, numbered, numbers, take
-from tests.contracts.test_bus_kafka import administrator, make_topics
 from tests.testbed.kafka import KafkaCluster, running_kafka
+from tests.testbed.topics import administrator, make_topics
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

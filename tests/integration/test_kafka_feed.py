@@ -26,6 +26,7 @@ from oscar_events.quarantine import quarantine_record
 from oscar_events.record import Record
 from oscar_events.settings import KafkaSettings
 from tests.testbed.kafka import KafkaCluster, running_kafka
+from tests.testbed.topics import secured
 from tests.unit.oscar_events.notifications.arriving import only_event, sample
 from tests.waiting import wait_until
 
@@ -119,15 +120,7 @@ async def test_a_feed_outlives_its_broker(kafka_here: Path, tmp_path: Path) -> N
 
 
 async def test_a_feed_speaks_tls_and_says_who_it_is(kafka: KafkaCluster, kafka_settings: KafkaSettings) -> None:
-    secure = kafka_settings.model_copy(
-        update={
-            "bootstrap_servers": kafka.sasl_bootstrap,
-            "security_protocol": "SASL_SSL",
-            "sasl_username": "alice",
-            "sasl_password": SecretStr(kafka.users["alice"]),
-            "ca_file": kafka.ca,
-        }
-    )
+    secure = secured(kafka, kafka_settings)
     async with opened(kafka_settings) as bus, KafkaRunFeed(secure) as feed:
         await bus.publish(EXECUTIONS, [ended("one")])
         assert len(await moved(feed, 1)) == 1

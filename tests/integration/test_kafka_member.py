@@ -25,8 +25,8 @@ from oscar_events.bus.port import EVENTS, Consumer, Partition
 from oscar_events.errors import BusError
 from oscar_events.settings import KafkaSettings
 from tests.contracts.bus import SHORT, numbered, numbers, take
-from tests.contracts.test_bus_kafka import make_topics
 from tests.testbed.kafka import KafkaCluster
+from tests.testbed.topics import make_topics
 from tests.waiting import wait_until
 
 

@@ -27,6 +27,7 @@ from oscar_events.quarantine import Refused, refused_in
 from oscar_events.settings import KafkaSettings
 from oscar_ingest.publisher import Publisher
 from oscar_ingest.sources.kafka import KafkaSource, kafka_sources
+from tests.testbed.topics import administrator
 from tests.unit.oscar_events.notifications.arriving import sample
 from tests.waiting import running, wait_until
 
@@ -95,16 +96,6 @@ async def producer(settings: KafkaSettings, **more: Any) -> AsyncIterator[AIOKaf
         await sender.stop()
 
 
-@asynccontextmanager
-async def admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
 @pytest.fixture
 async def scene(kafka_settings: KafkaSettings, tmp_path: Path) -> AsyncIterator[Scene]:
     topic = f"{kafka_settings.topic_prefix}uploads"
@@ -113,7 +104,7 @@ async def scene(kafka_settings: KafkaSettings, tmp_path: Path) -> AsyncIterator[
     directory = DataDirectory(tmp_path)
     directory.config.write_text(json.dumps({"sources": {"uploads": source}}))
     await create_topics(kafka_settings)
-    async with admin(kafka_settings) as client:
+    async with administrator(kafka_settings) as client:
         await client.create_topics([NewTopic(topic, 2, 1)])
     async with KafkaBus(kafka_settings) as bus:
         yield Scene(kafka_settings, topic, bus, directory)
@@ -179,7 +170,7 @@ async def test_records_that_are_gone_are_an_alarm_and_a_listing_and_no_end(scene
 
         await wait_until(committed, "the first record to be committed")
     await scene.send(*(b"gone" for _ in range(5)), b"left", partition=0)
-    async with admin(scene.settings) as client:
+    async with administrator(scene.settings) as client:
         await client.delete_records({TopicPartition(scene.topic, 0): RecordsToDelete(before_offset=6)})
     alarms = metrics.alarms.labels("gap")._value.get()
     async with scene.reading():
@@ -196,7 +187,7 @@ async def test_a_topic_that_is_not_there_yet_is_waited_for(scene: Scene) -> None
     async with scene.reading() as source:
         await wait_until(lambda: source.trouble, "the missing topic to be told")
         assert scene.topic in source.trouble
-        async with admin(scene.settings) as client:
+        async with administrator(scene.settings) as client:
             await client.create_topics([NewTopic(scene.topic, 1, 1)])
         await scene.send(b"7")
         await scene.told(1)
@@ -210,7 +201,7 @@ async def test_a_topic_made_anew_has_other_records_that_are_events_too(
     async with scene.reading():
         await scene.send(b"1", b"2", b"3", partition=0)
         await scene.told(3)
-        async with admin(scene.settings) as client:
+        async with administrator(scene.settings) as client:
             await client.delete_topics([scene.topic])
             await wait_until(lambda: _made(client, scene.topic), "the topic to be made anew")
         await scene.send(b"4", b"5", b"6", partition=0)

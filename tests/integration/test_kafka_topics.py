@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from pydantic import SecretStr
 
 from oscar_events.bus.kafka_topics import check_topics, create_topics, require_safe_topics
@@ -21,24 +20,15 @@ from oscar_events.cli.exit_codes import ExitCode
 from oscar_events.errors import ConfigurationError, ConflictError
 from oscar_events.settings import KafkaSettings, TopicSettings
 from tests.testbed.kafka import KafkaCluster, running_kafka
+from tests.testbed.topics import administrator
 
 REPLICATED = TopicSettings(partitions=2)
-
-
-@asynccontextmanager
-async def admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 async def make_by_hand(settings: KafkaSettings, partitions: int = 1, **configs: str) -> None:
     """Make the topic of events as somebody else would."""
     given = {name.replace("_", "."): value for name, value in configs.items()}
-    async with admin(settings) as client:
+    async with administrator(settings) as client:
         answer = await client.create_topics(
             [NewTopic(settings.topic_prefix + EVENTS, partitions, 1, topic_configs=given)]
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
@@ -37,18 +36,6 @@ class Wishes:
 
 def listening(minio: MinioServer, wishes: Wishes, **settings: str) -> MinioListen:
     return MinioListen(Route(source="heard", provider="minio.default"), {**minio.settings, **settings}, wishes, PACE)
-
-
-@pytest.fixture
-def server(listening_minio: ListeningMinio, tmp_path: Path) -> Iterator[ListeningMinio]:
-    """One that a test may kill."""
-    del listening_minio  # it shows that there can be one
-    server = ListeningMinio(tmp_path / "minio")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 async def test_a_bucket_that_is_missing_is_said_and_heard_once_it_is_made(listening_minio: ListeningMinio) -> None:
@@ -89,29 +76,29 @@ async def test_buckets_are_followed_as_services_come_and_go(listening_minio: Lis
     assert [event.action for event in heard.events.values()].count(Action.REMOVED) == 1
 
 
-async def test_each_connection_asks_for_a_listing(server: ListeningMinio) -> None:
-    server.client.make_bucket("pics")
-    source, heard = listening(server, Wishes("pics")), Collector()
+async def test_each_connection_asks_for_a_listing(own_minio: ListeningMinio) -> None:
+    own_minio.client.make_bucket("pics")
+    source, heard = listening(own_minio, Wishes("pics")), Collector()
     async with running(source, heard):
         assert heard.gaps == 1
-        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(own_minio.kill)
         await wait_until(lambda: "the server is away" in source.trouble, "it is said to be away")
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(own_minio.start)
         await wait_until(lambda: heard.gaps == 2 and not source.trouble, "it is listened to again")
-        server.client.put("pics", b"a", b"x")
+        own_minio.client.put("pics", b"a", b"x")
         await wait_until(lambda: heard.events, "the event")
 
 
 async def test_a_server_that_falls_silent_is_left_and_tried_again(
-    server: ListeningMinio, monkeypatch: pytest.MonkeyPatch
+    own_minio: ListeningMinio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(minio_client, "SILENCE_S", 2.0)  # it sends a blank each half second
-    server.client.make_bucket("pics")
-    source, heard = listening(server, Wishes("pics")), Collector()
+    own_minio.client.make_bucket("pics")
+    source, heard = listening(own_minio, Wishes("pics")), Collector()
     async with running(source, heard):
-        server.pause()
+        own_minio.pause()
         await wait_until(lambda: source.trouble, "its silence is noticed")
-        server.resume()
+        own_minio.resume()
         await wait_until(lambda: heard.gaps == 2 and not source.trouble, "it is listened to again")
 
 

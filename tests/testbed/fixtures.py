@@ -83,6 +83,18 @@ def listening_minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listen
         yield server
 
 
+@pytest.fixture
+def own_minio(listening_minio: ListeningMinio, tmp_path: Path) -> Iterator[ListeningMinio]:
+    """Return one that a test may kill."""
+    del listening_minio  # it shows that there can be one
+    server = ListeningMinio(tmp_path / "minio")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def new_bucket(minio: MinioServer) -> Callable[[str], str]:
     """Return what makes a bucket nobody else has: word -> its name."""

@@ -10,17 +10,8 @@ import pytest
 from oscar_events import patience
 from oscar_events.errors import LedgerError
 from oscar_events.progress import AWAY_S, STALLED_S, Progress
+from tests.clock import Clock
 from tests.waiting import running, wait_until
-
-
-class Clock:
-    """Seconds, as the test says."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

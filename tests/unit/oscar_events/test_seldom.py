@@ -8,16 +8,7 @@ import pytest
 
 from oscar_events import seldom
 from oscar_events.seldom import FIRST_S, LONGEST_S, Seldom, without_numbers
-
-
-class Clock:
-    """Seconds, as the test says."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
