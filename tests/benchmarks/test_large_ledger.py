@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from oscar_events.ledger.postgresql import PostgresLedger, upgrade
 from oscar_events.settings import LedgerSettings
 from tests.benchmarks import figures
 from tests.contracts.ledger.making import Life, file_event, service, succeeded
+from tests.integration.test_ledger_postgresql_plans import claim, in_the_role, lease_submit_end, plans
 from tests.testbed.ledgers import one_engine
 from tests.testbed.many_runs import fill
 from tests.testbed.postgres import PostgresServer, running_postgres
@@ -82,6 +84,9 @@ async def test_ten_million_runs(postgres_here: Path, tmp_path: Path) -> None:
         assert full.url is not None
         size = server.execute("SELECT pg_size_pretty(pg_database_size(current_database()))", _name(full)).strip()
         print(f"\n{RUNS:,} runs in PostgreSQL: {size}, made in {time.monotonic() - began:.0f} s; alternating")
+        async with PostgresLedger(full) as ledger:
+            for unit in (claim, in_the_role(lease_submit_end), partial(runs.page, limit=50, service="service-3")):
+                assert not [plan for plan in await plans(ledger, unit) if "Seq Scan on executions" in plan]
         async with measured(full) as of_full, measured(empty) as of_empty:
             rates: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in of_full}
             for number in range(-1, ROUNDS):  # one to warm up

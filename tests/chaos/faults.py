@@ -22,8 +22,10 @@ from oscar_dispatcher.held import HeldPartitions
 from oscar_dispatcher.outbox import OutboxPublisher
 from oscar_events import identity
 from oscar_events.cli import app
+from oscar_events.errors import BusError
 from oscar_events.ledger import claims, outbox
 from oscar_events.ledger.positions import Position
+from oscar_events.record import Record
 from oscar_ingest.reconcile import Reconciler
 from oscar_supervisor import failures, worker
 from oscar_supervisor.lock import ExecutionLock
@@ -53,11 +55,28 @@ def _position_before_the_claim() -> None:
     patch.object(Claimer, "_write", write).start()
 
 
-def _quarantine_skipped() -> None:
-    async def keep(self: HeldPartitions, refused: Sequence[Reading]) -> bool:
-        return True
+def _quarantine_away() -> None:
+    """The order is right: the partition waits until its record is kept."""
+    publish, tries = HeldPartitions._publish, iter(range(3))
 
-    patch.object(HeldPartitions, "keep", keep).start()
+    async def away(self: HeldPartitions, entries: Sequence[Record]) -> None:
+        if entries and next(tries, None) is not None:
+            raise BusError("asked for by the test")
+        await publish(self, entries)
+
+    patch.object(HeldPartitions, "_publish", away).start()
+
+
+def _quarantine_skipped_on_error() -> None:
+    keep = HeldPartitions.keep
+
+    async def kept(self: HeldPartitions, refused: Sequence[Reading]) -> None:
+        await keep(self, refused)
+        self._refused.clear()
+        for one in refused:
+            one.is_kept = True
+
+    patch.object(HeldPartitions, "keep", kept).start()
 
 
 def _outbox_skipped() -> None:
@@ -105,7 +124,8 @@ def _killed_before_forgetting() -> None:
 FAULTS: dict[str, Callable[[], None]] = {
     "killed before the claim": _killed_before_the_claim,
     "position before the claim": _position_before_the_claim,
-    "quarantine skipped": _quarantine_skipped,
+    "quarantine away": _quarantine_away,
+    "quarantine skipped on error": _quarantine_skipped_on_error,
     "outbox skipped": _outbox_skipped,
     "no reconciler": _no_reconciler,
     "hash without lengths": _hash_without_lengths,

@@ -10,8 +10,9 @@ that goes on when it should be dead is seen.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +53,12 @@ class Journal:
         self._look()
         return list(self._scripts.values())
 
+    @property
+    def lines(self) -> int:
+        """Return how many lines there are: a moment in the order of all that happened."""
+        self._look()
+        return self._lines
+
     def count(self, word: str) -> int:
         """Return how many lines say this."""
         self._look()
@@ -84,6 +91,20 @@ def of_executions(scripts: Iterable[Script]) -> dict[str, list[Script]]:
     for script in sorted(scripts, key=lambda script: script.first):
         found[script.execution].append(script)
     return dict(found)
+
+
+def cut_off(scripts: Iterable[Script], moments: Sequence[int]) -> list[int]:
+    """Return for each moment how many scripts were cut off there, given numbers of lines in ascending order.
+
+    One that never said it ended was cut off at the first moment after its last line: it says that it lives too often
+    to have died long before.
+    """
+    found = [0] * len(moments)
+    for script in scripts:
+        place = bisect_right(moments, script.last)
+        if not script.has_ended and place < len(moments):
+            found[place] += 1
+    return found
 
 
 def simultaneous(scripts: Iterable[Script]) -> list[tuple[Script, Script]]:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.platform import DEADLINE_S
 from tests.chaos.checker import Evidence, Finding, Kind, check, wrong_results
+from tests.chaos.journal import cut_off
 from tests.chaos.scene import Scene
 from tests.waiting import wait_until
 
@@ -28,10 +29,10 @@ EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One kill. open: the first lines of the scripts that had started and not ended just before."""
+    """One kill. lines: how many the scripts' journal had just before."""
 
     of: str
-    open: frozenset[int]
+    lines: int
 
 
 async def test_300_files_through_15_kills_are_each_processed_once_and_right(
@@ -57,8 +58,7 @@ async def _kill_and_check(scene: Scene, capsys: pytest.CaptureFixture[str], seed
     await scene.all_ended()
     evidence = await scene.evidence()
     findings = check(evidence)
-    never_ended = _open(scene)  # these were running when they were killed, beyond doubt
-    hits = sum(not kill.open.isdisjoint(never_ended) for kill in kills)
+    hits = sum(count > 0 for count in cut_off(scene.journal.scripts(), [kill.lines for kill in kills]))
     with capsys.disabled():
         print(_summary(seed, kills, hits, evidence, findings), file=sys.stderr)
     assert findings == []
@@ -86,7 +86,7 @@ async def _kill_often(scene: Scene, random: Random) -> list[Kill]:
         if of == "worker":
             await wait_until(scene.up.workers, "there is a worker")
         await asyncio.sleep(random.uniform(0, 0.3))  # no wait for anything: the moment itself
-        kills.append(Kill(of, _open(scene)))
+        kills.append(Kill(of, scene.journal.lines))
         if of == "main":
             scene.up.kill()
             assert wrong_results(scene.dropped, scene.results()) == []  # nothing is ever half there
@@ -98,10 +98,6 @@ async def _kill_often(scene: Scene, random: Random) -> list[Kill]:
 
 async def _started(scene: Scene, scripts: int) -> None:
     await wait_until(lambda: scene.journal.count("start") >= scripts, f"{scripts} scripts have started", DEADLINE_S)
-
-
-def _open(scene: Scene) -> frozenset[int]:
-    return frozenset(script.first for script in scene.journal.open())
 
 
 def _summary(seed: int, kills: list[Kill], hits: int, evidence: Evidence, findings: list[Finding]) -> str:

@@ -29,6 +29,8 @@ _SETTINGS = {"reconcile": {"every": "60s", "min_age": "5s"}}
 _CHECKOUT = Path(__file__).parents[3]
 _REPORT = _CHECKOUT / "docs" / "chaos.md"
 _SHOWN = 50
+# Room for one trouble of each kind and everybody, and for what comes between them.
+_FEWEST = 100
 
 
 def main() -> int:
@@ -37,8 +39,11 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(2**32))
     asked = parser.parse_args()
+    if asked.events < _FEWEST:
+        parser.error(f"--events {asked.events}: at least {_FEWEST}, so that everybody can be killed once")
     print(f"seed {asked.seed}", flush=True)
-    often = kills(asked.events // _UPLOADS_PER_KILL) | disturbances(asked.events // _UPLOADS_PER_DISTURBANCE)
+    killed, disturbed = asked.events // _UPLOADS_PER_KILL, asked.events // _UPLOADS_PER_DISTURBANCE
+    often = kills(max(1, killed)) | disturbances(max(1, disturbed))
     with tempfile.TemporaryDirectory(prefix="oscar-events-chaos-") as directory:
         root = Path(directory)
         with (

@@ -13,7 +13,7 @@ from tests.chaos.checker import Kind
 from tests.chaos.cluster.checker import Evidence, Verdict, check, verdict
 from tests.chaos.cluster.troubles import Action, Victim, disturbances, kills, schedule
 from tests.chaos.cluster.uploads import FAILING
-from tests.chaos.journal import Script
+from tests.chaos.journal import Script, cut_off
 
 GOOD, BAD = "chaos/in/good", f"chaos/in/bad{FAILING}"
 MD5 = hashlib.md5(hashlib.sha256(b"content").hexdigest().encode() + b"\n").hexdigest()
@@ -99,3 +99,9 @@ def test_a_seed_decides_who_is_killed_and_when() -> None:
     killed = [trouble.victim for trouble in made if trouble.action is Action.KILL]
     assert len(killed) >= 40
     assert set(killed) == set(Victim)
+
+
+def test_a_script_is_cut_off_at_one_moment_only_the_first_after_its_last_line() -> None:
+    ended = script("ended", 1, 0, 9)
+    cut = [replace(script(f"cut {last}", 1, 0, last), has_ended=False) for last in (3, 4, 12, 30)]
+    assert cut_off([ended, *cut], [5, 10, 13, 20]) == [2, 0, 1, 0]

@@ -49,7 +49,8 @@ def platform(
     [
         ([], set()),
         (["hash without lengths", NOBODY_LISTS], {Kind.LOST, Kind.WRONG_RESULT}),
-        (["quarantine skipped"], {Kind.NOT_KEPT}),
+        (["quarantine away"], set()),
+        (["quarantine away", "quarantine skipped on error"], {Kind.NOT_KEPT}),
         (["exit code ignored"], {Kind.WRONG_END}),
         (["outbox skipped"], {Kind.UNTOLD}),
         (["claim under any name"], {Kind.DOUBLED}),

@@ -12,7 +12,8 @@ import pytest
 from tests.chaos.cluster.campaign import Outcome, carry_out
 from tests.chaos.cluster.conftest import StartServers
 from tests.chaos.cluster.installation import Installation, running
-from tests.chaos.cluster.troubles import kills
+from tests.chaos.cluster.troubles import Victim, kills
+from tests.chaos.cluster.uploads import FAILING
 
 SEED = "CHAOS_SEED"
 # About what two cores process beside everything else, so that the platform catches up after each kill.
@@ -23,16 +24,23 @@ LEAST_KILLED_SCRIPTS = 10
 def test_3000_uploads_through_40_kills_are_each_processed_once_and_right(
     start_servers: StartServers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = _killed(start_servers, tmp_path, capsys, seed=20261121, uploads=3000, count=40)
-    assert outcome.killed_scripts >= LEAST_KILLED_SCRIPTS
+    outcome = _killed(start_servers, tmp_path, capsys, seed=20261121, uploads=3000, count=50)
     assert outcome.findings == []
+    # It was as bad as it is meant to be.
+    assert outcome.kills.keys() == set(Victim)
+    assert sum(count for victim, count in outcome.kills.items() if victim is not Victim.WORKER) >= 40
+    assert outcome.killed_scripts >= LEAST_KILLED_SCRIPTS
+    assert len(outcome.evidence.poison) == 15  # 0.5 %
+    assert 15 <= outcome.swallowed <= 60  # 1 %, decided by their names
+    assert outcome.told_twice >= 75  # half of 5 %: while ingests are down nobody is told at all
+    assert any(name.endswith(FAILING) for name in outcome.evidence.stored)
 
 
 def test_the_same_goes_for_any_moments(
     start_servers: StartServers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seed = int(os.environ.get(SEED, Random().randrange(2**32)))
-    assert _killed(start_servers, tmp_path, capsys, seed, uploads=500, count=10).findings == []
+    assert _killed(start_servers, tmp_path, capsys, seed, uploads=500, count=11).findings == []
 
 
 def _killed(

@@ -1,6 +1,6 @@
 """Kills, pauses and cuts off everything of an installation as scheduled, and lets it be well again, one at a time.
 
-In:  an installation, a seed, a schedule. Out: the troubles made, each with the scripts that ran at that moment.
+In:  an installation, a seed, a schedule. Out: the troubles made, each with its moment in the journal.
 Not here: what happens when (troubles.py), what the platform made of it (checker.py).
 
 A moment is so many scripts started, and a little later: so troubles are spread over the work, however fast it goes.
@@ -20,6 +20,7 @@ from tests.acceptance.platform import until
 from tests.chaos.cluster.component import Component
 from tests.chaos.cluster.installation import Installation
 from tests.chaos.cluster.troubles import Action, Often, Trouble, Victim, schedule
+from tests.chaos.journal import cut_off
 from tests.chaos.processes import children
 from tests.testbed.server import Server
 
@@ -36,10 +37,10 @@ _SCHEDULING = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A trouble, and the first lines of the scripts that had started and not ended just before."""
+    """A trouble, and how many lines the scripts' journal had just before."""
 
     trouble: Trouble
-    running: frozenset[int]
+    lines: int
 
 
 class Troublemaker:
@@ -58,7 +59,7 @@ class Troublemaker:
             self._pass(0, _LATER_S)  # no wait for anything: the moment itself
             for component in self._installation.components:
                 assert not component.ended_by_itself(), component.log.read_text()[-5000:]
-            self.made.append(Made(trouble, self._running()))
+            self.made.append(Made(trouble, self._installation.journal.lines))
             self._make(trouble)
 
     @property
@@ -68,9 +69,8 @@ class Troublemaker:
 
     def killed_scripts(self) -> int:
         """Return how many kills took at least one script with them, beyond doubt: it never said that it ended."""
-        never_ended = self._running()
-        killed = [one for one in self.made if one.trouble.action is Action.KILL]
-        return sum(not one.running.isdisjoint(never_ended) for one in killed)
+        taken = cut_off(self._installation.journal.scripts(), [one.lines for one in self.made])
+        return sum(count > 0 and one.trouble.action is Action.KILL for count, one in zip(taken, self.made, strict=True))
 
     def _make(self, trouble: Trouble) -> None:
         match trouble.action, trouble.victim:
@@ -128,6 +128,3 @@ class Troublemaker:
     def _dispatcher(self) -> Component:
         one, other = sorted(self._installation.dispatchers, key=lambda dispatcher: len(dispatcher.workers()))
         return other if self._random.random() < _SCHEDULING else one
-
-    def _running(self) -> frozenset[int]:
-        return frozenset(script.first for script in self._installation.journal.open())
