@@ -20,6 +20,11 @@ from oscar_events.seldom import Seldom, without_numbers
 
 # aiokafka's, of a broker that has just started and is asked again; joining a group is our own concern, and told.
 _COORDINATOR = "Group Coordinator Request failed: %s"
+# What it warns of whenever somebody joins or leaves: that is how groups work.
+_OF_ANY_GROUP = {
+    "Marking the coordinator dead (node %s)for group %s.",
+    "Heartbeat failed for group %s because it is rebalancing",
+}
 
 
 def configure(stream: TextIO = sys.stderr, level: str = "INFO") -> None:
@@ -71,6 +76,8 @@ class _OfLibraries(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] == "aiokafka":
             if record.msg == _COORDINATOR and all(getattr(one, "retriable", False) for one in record.args or ()):
+                return False
+            if record.msg in _OF_ANY_GROUP:
                 return False
             if record.levelno > logging.WARNING and record.exc_info is None:
                 record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)

@@ -292,8 +292,10 @@ def _settings(config: PlatformConfig, provider: str) -> dict[str, str]:
 
 
 def _check_choice(names: list[str] | None, every: bool) -> None:
-    if bool(names) == every:
-        raise typer.BadParameter("name buckets, or say --all")
+    if names and every:
+        raise typer.BadParameter("either name buckets or say --all, not both")
+    if not names and not every:
+        raise typer.BadParameter("no bucket is named; name some, or say --all")
 
 
 _COLUMNS = ["BUCKET", "KEYS", "EVENTS", "TARGET", "OURS"]

@@ -137,7 +137,7 @@ def redrive_deadletters(
     A new run that dies is a dead letter again, and can be sent again in its turn.
     """
     start, speed = optional_moment(since), rate(per_second)
-    check_choice(run, [service, failure, since], everything, "RUN")
+    check_choice(run, [service, failure, since], everything, "a RUN")
 
     wish = Wish("sent again", "dead letters", as_json, dry_run, speed, _print)
 
@@ -163,7 +163,7 @@ def purge_deadletters(
 ) -> None:
     """Give dead letters up for good: their logs and events go; that they were there stays known."""
     start, speed = optional_moment(since), rate(per_second)
-    check_choice(run, [service, failure, since], everything, "RUN")
+    check_choice(run, [service, failure, since], everything, "a RUN")
 
     wish = Wish("purged", "dead letters", as_json, dry_run, speed, _print)
 

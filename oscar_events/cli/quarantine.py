@@ -126,7 +126,7 @@ def redrive_records(
     However often this is repeated, each gives its events once.
     """
     start, speed = optional_moment(since), rate(per_second)
-    check_choice(record, [source, reason, since], everything, "ID")
+    check_choice(record, [source, reason, since], everything, "an ID")
 
     wish = Wish("sent again", "quarantine", as_json, dry_run, speed, _print)
 
@@ -155,7 +155,7 @@ def purge_records(
     Their bytes stay in the platform's log until its retention (7 days) removes them: what is in a log is not changed.
     """
     start, speed = optional_moment(since), rate(per_second)
-    check_choice(record, [source, reason, since], everything, "ID")
+    check_choice(record, [source, reason, since], everything, "an ID")
 
     wish = Wish("purged", "quarantine", as_json, dry_run, speed, _print)
 

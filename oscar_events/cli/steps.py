@@ -39,9 +39,9 @@ All = Annotated[bool, typer.Option("--all", help="All there are; needed when no 
 def check_choice(one: str | None, filters: Sequence[object], everything: bool, what: str) -> None:
     """Raise ConfigurationError unless either one thing is named, or some are by filters or --all."""
     if one is not None and (everything or any(filters)):
-        raise ConfigurationError(f"name either one {what} or filters, not both")
+        raise ConfigurationError(f"name either {what} or filters, not both")
     if one is None and not everything and not any(filters):
-        raise ConfigurationError(f"nothing is named; name a {what}, filters (see --help), or --all")
+        raise ConfigurationError(f"nothing is named; name {what}, filters (see --help), or --all")
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,8 @@ def configuration(directory: DataDirectory) -> Iterator[Finding]:
     try:
         config = load_config(directory)
     except ConfigurationError as wrong:
-        what = (wrong.report if isinstance(wrong, DocumentError) else "") or str(wrong)
-        yield error("config", what, f"mend {directory.config}; until then what it said before stays in force")
+        what = (wrong.report.removeprefix("error: ") if isinstance(wrong, DocumentError) else "") or str(wrong)
+        yield error("config", what, f"mend {directory.config}; what runs goes on as it said before, and nothing starts")
         return
     except OSError as unreadable:
         yield error(

@@ -44,7 +44,10 @@ def received(
     """
     route = part.route
     if route.service is None:
-        raise EventError(f"no object in it, and the source {route.source} names no service")
+        raise EventError(
+            f"no notification of an object in a format that is known, and for messages the source {route.source} "
+            "names no service"
+        )
     if not 1 <= len(name) <= _MAX_ID_CHARACTERS or not name.isprintable():
         raise EventError(f"the message's id is {name[:64]!a}, expected 1 to {_MAX_ID_CHARACTERS} printable characters")
     return StorageEvent(

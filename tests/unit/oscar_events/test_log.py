@@ -81,11 +81,13 @@ def test_errors_of_a_library_that_differ_are_all_written() -> None:
     assert [name in stream.getvalue() for name in ("ValueError: one", "ValueError: other", "KeyError")] == [True] * 3
 
 
-def test_a_broker_that_has_just_started_makes_no_line() -> None:
+def test_a_broker_that_has_just_started_and_members_that_come_and_go_make_no_line() -> None:
     stream = io.StringIO()
     configure(stream)
     told = logging.getLogger("aiokafka.consumer.group_coordinator")
     told.error("Group Coordinator Request failed: %s", GroupCoordinatorNotAvailableError())
+    told.warning("Marking the coordinator dead (node %s)for group %s.", 1, "oscar-dispatcher")
+    told.warning("Heartbeat failed for group %s because it is rebalancing", "oscar-dispatcher")
     assert stream.getvalue() == ""
     told.error("Group Coordinator Request failed: %s", TopicAuthorizationFailedError())
     assert "Group Coordinator Request failed" in stream.getvalue()

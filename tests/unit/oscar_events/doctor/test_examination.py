@@ -126,7 +126,7 @@ BROKEN: dict[str, tuple[Breaking, str, Level, str, str]] = {
         "config",
         Level.ERROR,
         "provider",
-        "until then what it said before stays in force",
+        "what runs goes on as it said before, and nothing starts",
     ),
     "the configuration holds secrets for all to read": (
         lambda d: written(d.config, "sources: {minio: {provider: minio, tokens: [0123456789abcdef]}}\n"),

@@ -56,7 +56,7 @@ def test_a_name_that_cannot_be_shown_is_refused(name: str) -> None:
 
 
 def test_a_message_that_no_service_waits_for_is_refused() -> None:
-    with pytest.raises(EventError, match="no object in it, and the source uploads names no service"):
+    with pytest.raises(EventError, match="for messages the source uploads names no service"):
         arrive(b"x", ROUTE)
 
 

@@ -209,6 +209,6 @@ def test_a_part_that_was_refused_is_the_event_it_would_have_been_when_it_is_sent
 def test_json_that_breaks_off_is_refused_with_the_place_where_no_service_would_take_it_as_a_message() -> None:
     with pytest.raises(EventError, match=r"not JSON: .* line 1 column 22"):
         arrive(b'{"Records": [{"bad": ', ROUTE)
-    with pytest.raises(EventError, match="no object in it"):
+    with pytest.raises(EventError, match="no notification of an object"):
         arrive(b"no JSON at all", ROUTE)
     assert arrive(b'{"Records": [{"bad": ', TO_SERVICE).events[0].raw.body == b'{"Records": [{"bad": '
