@@ -37,6 +37,7 @@ class OutboxPublisher:
 
     async def run(self) -> None:
         """Publish until cancelled. Outages of the bus are waited out; the rows stay."""
+        self.progress.made()  # its time begins: a first batch that nobody takes counts
         try:
             while True:
                 await asyncio.sleep(_GATHER_S)

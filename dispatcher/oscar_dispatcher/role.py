@@ -85,7 +85,7 @@ class SchedulerRole:
             else:
                 self._flight.add(Attempt(row.id, row.attempt, row.service_uid, row.revision))
                 submitted.append(LiveAttempt(row.id, row.attempt, row.nonce))
-        await self._backend.adopt(submitted)
+        await until_available(lambda: self._backend.adopt(submitted), "taking over what runs")
 
     def _within_reach(self, rows: Sequence[Any]) -> list[Any]:
         """Return what this host may take up. Nobody here can tell whether what another host was given still runs."""

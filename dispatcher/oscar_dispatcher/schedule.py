@@ -103,6 +103,7 @@ class Scheduler:
     async def run(self, epoch: int) -> None:
         """Lease and submit until cancelled, or until the role is lost. Raises FencedError."""
         self._permits = Together[tuple[Leased, str], bool](partial(self._permit_all, epoch), _PERMITTED)
+        self.progress.made()  # its time begins: a first look that is stuck counts
         try:
             async with asyncio.TaskGroup() as submits:
                 while True:
@@ -213,12 +214,19 @@ class Scheduler:
 
     async def _submit(self, epoch: int, leased: Leased, attempt: Attempt) -> None:
         """Bring one leased attempt to the backend, or its execution back to where it belongs."""
+        is_permitted = False
+
+        async def permit() -> bool:
+            nonlocal is_permitted
+            is_permitted = await self._permit(leased, spec_hash)
+            return is_permitted
+
         try:
             job, spec_hash = await self._job(leased)
             attempt.event_time = job.event_time
             if not self._may_write():  # a process that slept must not even end what an earlier attempt left running
                 reason, wait = "the scheduler's role was not renewed in time", timedelta(0)
-            elif await self._backend.submit(job, lambda: self._permit(leased, spec_hash)):
+            elif await self._backend.submit(job, permit):
                 return
             else:
                 reason, wait = "its permit was refused", timedelta(0)
@@ -230,6 +238,10 @@ class Scheduler:
             reason, wait = f"it cannot be submitted now: {error}", error.retry_after or _UNAVAILABLE
             if error.retry_after is not None:
                 self._hold_until = max(self._hold_until, monotonic() + wait.total_seconds())
+            if is_permitted:  # it may run: it stays in flight, as its end may be on its way
+                _log.warning("a submit was not answered", execution=leased.execution, error=str(error))
+                await self._adopt(leased)
+                return
         except SecretUnavailableError as error:
             reason, wait = f"it cannot be submitted now: {error}", _UNAVAILABLE
         wait_ms = int(wait.total_seconds() * 1000)
@@ -283,4 +295,9 @@ class Scheduler:
         for row in await until_available(lambda: self._ledger.read(runs.in_flight), "reading what is in flight"):
             if row.id == leased.execution and row.token == leased.token and row.state != State.LEASED:
                 self._flight.add(attempt)
-                await self._backend.adopt([LiveAttempt(leased.execution, leased.attempt, leased.nonce)])
+                await self._adopt(leased)
+
+    async def _adopt(self, leased: Leased) -> None:
+        """Have the backend end an attempt that is in flight, and tell its end."""
+        live = LiveAttempt(leased.execution, leased.attempt, leased.nonce)
+        await until_available(lambda: self._backend.adopt([live]), "taking over what runs")

@@ -66,6 +66,7 @@ class Watch:
         self._room = asyncio.Semaphore(_RECORDING)  # anew: a task cancelled before it began gave nothing back
         self._unrecorded = 0
         self._ends = Together[ToRecord, State | None](partial(self._write_ends, epoch), _RECORDING)
+        self.progress.made()  # its time begins: a first end that cannot be recorded counts
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._pass_cancels_on(), name="cancels")
@@ -118,7 +119,8 @@ class Watch:
                 service = await self._revisions.get(attempt.service_uid, attempt.revision)
                 state = await self._write_end(notice, service.dispatch.retry)
                 if state.is_terminal:
-                    await self._backend.forget(notice.execution)
+                    forget = partial(self._backend.forget, notice.execution)
+                    await self.progress.patiently(forget, "forgetting a run that ended")
             self._tell(notice, state)
         except FencedError as error:
             _log.warning("an end came too late", execution=notice.execution, attempt=notice.attempt, error=str(error))
@@ -156,7 +158,8 @@ class Watch:
             self._cancel_wake.clear()
             wanted = await self.progress.patiently(lambda: self._ledger.read(ends.cancels), "reading cancels")
             for execution, number in wanted:
-                await self._backend.cancel(execution, number)
+                cancel = partial(self._backend.cancel, execution, number)
+                await self.progress.patiently(cancel, "passing cancels on")
             if not self._unrecorded:
                 self.progress.made()
             with suppress(TimeoutError):

@@ -1,7 +1,7 @@
 """The machine: what may happen to a platform with two dispatchers on one host, and what has to hold whatever does.
 
 In:  rules, chosen by hypothesis or by a test. Out: an AssertionError where the platform lost, doubled or forgot.
-Not here: what fails and how (faulty.py), the host (host.py), running the machine (test_dispatcher.py).
+Not here: what fails and how (faults.py, faulty.py), the host (host.py), running the machine (test_dispatcher.py).
 
 The real intake, scheduler, watch and outbox, on doubles of bus, ledger and backend in which every call can fail before
 it is done or after. When it is over everything is healed, and then nothing may be missing. Time is virtual: hours cost
@@ -28,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 
 from oscar_dispatcher import intake, retained, schedule, watch
 from oscar_dispatcher.app import Dispatcher
-from oscar_dispatcher.backends.port import BackendUnavailableError
+from oscar_dispatcher.backends.port import Backend
 from oscar_dispatcher.settings import DispatcherSettings
 from oscar_events import codec
 from oscar_events.bus import local
@@ -44,7 +44,8 @@ from oscar_events.ledger.tables import attempts, executions, queue
 from oscar_events.ledger.tables import roles as roles_table
 from oscar_events.record import Record
 from tests.contracts.ledger.making import file_event, run_id, service
-from tests.statemachine.faulty import STEPS, Fault, FaultyBus, FaultyLedger, Reach
+from tests.statemachine.faults import Fault, calls_of
+from tests.statemachine.faulty import BUS_CALLS, STEPS, FaultyBus, FaultyLedger, Reach
 from tests.statemachine.host import Host, HostBackend
 from tests.statemachine.virtual_time import VirtualLoop, clocks_follow
 from tests.unit.oscar_dispatcher.doubles import SITE, records
@@ -165,9 +166,9 @@ class Dispatching(RuleBasedStateMachine):
 
     # what fails
 
-    @rule(coming=faults)
-    def the_ledger_fails(self, coming: list[Fault | None]) -> None:
-        self.ledger.faults.coming += coming
+    @rule(call=strategies.sampled_from(sorted(calls_of(port.Ledger))), coming=faults)
+    def the_ledger_fails(self, call: str, coming: list[Fault | None]) -> None:
+        self.ledger.calls[call].coming += coming
 
     @rule(step=strategies.sampled_from(sorted(STEPS)), coming=faults)
     def the_ledger_fails_at(self, step: str, coming: list[Fault | None]) -> None:
@@ -178,33 +179,38 @@ class Dispatching(RuleBasedStateMachine):
         self.ledger.faults_at[step].all_fail(how, self.loop.time() + seconds)
         self.time_passes(then)
 
-    @rule(how=strategies.sampled_from(Fault), seconds=outages, then=pauses)
-    def the_bus_fails_for_a_time(self, how: Fault, seconds: float, then: float = 0.0) -> None:
-        self.bus.faults.all_fail(how, self.loop.time() + seconds)
+    @rule(call=strategies.sampled_from(sorted(BUS_CALLS)), coming=faults)
+    def the_bus_fails(self, call: str, coming: list[Fault | None]) -> None:
+        self.bus.calls[call].coming += coming
+
+    @rule(
+        call=strategies.sampled_from(sorted(BUS_CALLS)),
+        how=strategies.sampled_from(Fault),
+        seconds=outages,
+        then=pauses,
+    )
+    def the_bus_fails_for_a_time(self, call: str, how: Fault, seconds: float, then: float = 0.0) -> None:
+        self.bus.calls[call].all_fail(how, self.loop.time() + seconds)
         self.time_passes(then)
 
-    @rule(how=strategies.sampled_from(Fault), seconds=outages, then=pauses)
-    def the_quarantine_fails_for_a_time(self, how: Fault, seconds: float, then: float = 0.0) -> None:
-        self.bus.quarantine.all_fail(how, self.loop.time() + seconds)
+    @rule(which=which_dispatcher, call=strategies.sampled_from(sorted(calls_of(Backend))), coming=faults)
+    def a_backend_fails(self, which: int, call: str, coming: list[Fault | None]) -> None:
+        process = self.processes[which]
+        if process is not None:
+            process.backend.calls[call].coming += coming
+
+    @rule(
+        which=which_dispatcher,
+        call=strategies.sampled_from(sorted(calls_of(Backend))),
+        how=strategies.sampled_from(Fault),
+        seconds=outages,
+        then=pauses,
+    )
+    def a_backend_fails_for_a_time(self, which: int, call: str, how: Fault, seconds: float, then: float = 0.0) -> None:
+        process = self.processes[which]
+        if process is not None:
+            process.backend.calls[call].all_fail(how, self.loop.time() + seconds)
         self.time_passes(then)
-
-    @rule(coming=faults)
-    def the_bus_fails(self, coming: list[Fault | None]) -> None:
-        self.bus.faults.coming += coming
-
-    @rule(coming=faults)
-    def the_quarantine_fails(self, coming: list[Fault | None]) -> None:
-        self.bus.quarantine.coming += coming
-
-    @rule(coming=faults)
-    def consuming_fails(self, coming: list[Fault | None]) -> None:
-        self.bus.consuming.coming += coming
-
-    @precondition(lambda self: self.host.backends)
-    @rule(data=strategies.data(), count=strategies.integers(1, 3))
-    def a_backend_is_away(self, data: strategies.DataObject, count: int) -> None:
-        backend = data.draw(strategies.sampled_from(self.host.backends))
-        backend.fail_submits += [BackendUnavailableError("asked for by the test")] * count
 
     @rule(seconds=strategies.sampled_from([0.0, 0.1, 30.0]))
     def workers_take_their_time_to_ask(self, seconds: float) -> None:
@@ -295,13 +301,13 @@ class Dispatching(RuleBasedStateMachine):
             self.patches.close()
 
     def heal(self) -> None:
-        for broken in (self.ledger, self.bus.faults, self.bus.quarantine, self.bus.consuming):
-            broken.heal()
+        self.ledger.heal()
+        self.bus.calls.heal()
         self.host.slowness = 0.0
         for process in self.processes:
             if process is not None:
                 process.ledger.cut_until = 0.0
-                process.backend.fail_submits.clear()
+                process.backend.calls.heal()
         for which in range(DISPATCHERS):
             self.a_dispatcher_starts(which)
 

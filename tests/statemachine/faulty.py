@@ -1,10 +1,7 @@
 """A ledger and a bus whose every call can fail, before it is done or after.
 
-In:  which call is to fail, and how. Out: the product's units of work on SQLite in memory; the bus double.
-Not here: deciding when (test_dispatcher.py).
-
-"Done, but the answer was lost" is the fault that a database's failover and a broker's time-out have in common: whoever
-asked knows nothing, and asks again.
+In:  which call is to fail, and how (faults.py). Out: the product's units of work on SQLite in memory; the bus double.
+Not here: deciding when (dispatching.py), the backend (host.py).
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from enum import Enum
 from functools import cache
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -22,13 +18,15 @@ from unittest import mock
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
+from oscar_events.bus.local import Member
 from oscar_events.bus.memory import MemoryBus
-from oscar_events.bus.port import QUARANTINE, Batch, Consumer, OnAssigned, OnRevoked, Partition
-from oscar_events.errors import BusError, LedgerError
+from oscar_events.bus.port import QUARANTINE, Batch, Bus, Consumer, OnAssigned, OnRevoked, Partition
+from oscar_events.errors import BusError, FencedError, LedgerError
 from oscar_events.ledger import claims, ends, leases, outbox, permits, roles
 from oscar_events.ledger.port import Ledger, T, Unit
 from oscar_events.ledger.schema import instance, migrate
 from oscar_events.record import Record
+from tests.statemachine.faults import Calls, Fault, Faults, calls_of, let_fail
 
 # What the dispatcher does in a transaction: where it lives, and the name by which its callers find it there.
 STEPS: Mapping[str, tuple[ModuleType, str]] = {
@@ -40,57 +38,26 @@ STEPS: Mapping[str, tuple[ModuleType, str]] = {
     "told": (outbox, "acknowledged"),
     "renewal": (roles, "renew"),
 }
-
-
-class Fault(Enum):
-    """How a call fails."""
-
-    NOT_DONE = "not done"
-    ANSWER_LOST = "done, but the answer was lost"
-
-
-class Faults:
-    """The faults to come, one for each call, None = no fault; and until when, by the event loop's time, all fail."""
-
-    def __init__(self) -> None:
-        self.coming: list[Fault | None] = []
-        self._always, self._until = Fault.NOT_DONE, 0.0
-
-    def all_fail(self, how: Fault, until: float) -> None:
-        """Have every call fail for a time."""
-        self._always, self._until = how, until
-
-    def next(self) -> Fault | None:
-        """Return what happens to this call."""
-        if asyncio.get_running_loop().time() < self._until:
-            return self._always
-        return self.coming.pop(0) if self.coming else None
-
-    def heal(self) -> None:
-        """Have nothing fail any more."""
-        self.coming.clear()
-        self._until = 0.0
+# What a bus and its consumers are asked; publishes to the quarantine, which may be away alone, go by its name.
+BUS_CALLS = calls_of(Bus) | calls_of(Consumer) | {"quarantine"}
 
 
 class FaultyLedger(Ledger):
     """The ledger in memory; one unit of work after the other, in the thread of the event loop.
 
-    faults: of all calls; faults_at: of the units that do such a step, see STEPS.
+    calls: of the port; faults_at: of the units that do such a step, see STEPS.
     """
 
     def __init__(self) -> None:
-        self.faults = Faults()
+        self.calls = Calls(LedgerError, calls_of(Ledger))
         self.faults_at = {step: Faults() for step in STEPS}
         self._steps: set[str] = set()
         self._connection = _connect()
         _driver(_migrated()).backup(_driver(self._connection))
         self.instance = self._in_transaction(instance, keep=True)
+        let_fail(self, calls_of(Ledger), self.calls)
 
     async def write(self, unit: Unit[T]) -> T:
-        fault = self.faults.next()
-        if fault is Fault.NOT_DONE:
-            raise LedgerError("asked for by the test")
-
         def faulty(connection: Connection) -> tuple[T, Fault | None]:
             self._steps.clear()
             value = unit(connection)
@@ -99,14 +66,12 @@ class FaultyLedger(Ledger):
                 raise LedgerError("undone at its end, as asked for by the test")
             return value, found
 
-        value, fault_at = self._in_transaction(faulty, keep=True)
-        if Fault.ANSWER_LOST in (fault, fault_at):
-            raise LedgerError("done, but the answer was lost, as asked for by the test")
+        value, fault = self._in_transaction(faulty, keep=True)
+        if fault is Fault.ANSWER_LOST:
+            raise self.calls.failed(fault)
         return value
 
     async def read(self, unit: Unit[T]) -> T:
-        if self.faults.next() is not None:
-            raise LedgerError("asked for by the test")
         return self._in_transaction(unit, keep=False)
 
     @contextmanager
@@ -126,8 +91,9 @@ class FaultyLedger(Ledger):
 
     def heal(self) -> None:
         """Have nothing fail any more."""
-        for one in (self.faults, *self.faults_at.values()):
-            one.heal()
+        self.calls.heal()
+        for faults in self.faults_at.values():
+            faults.heal()
 
     def look(self, unit: Unit[T]) -> T:
         """Read as the test itself, whatever fails."""
@@ -212,19 +178,17 @@ class Reach(Ledger):
 
 
 class FaultyBus(MemoryBus):
-    """The bus double. faults: of publishes; quarantine: of those to the quarantine; consuming: of polls and commits."""
+    """The bus double, and its consumers. calls: see BUS_CALLS."""
 
     def __init__(self, partitions: int) -> None:
         super().__init__(partitions)
-        self.faults = Faults()
-        self.quarantine = Faults()
-        self.consuming = Faults()
+        self.calls = Calls(BusError, BUS_CALLS)
+        let_fail(self, calls_of(Bus) - {"publish"}, self.calls)
 
     async def publish(self, topic: str, records: Sequence[Record]) -> list[tuple[Partition, int]]:
-        fault = (self.quarantine if topic == QUARANTINE else self.faults).next()
-        if fault is not None:
-            self.fail_next_publish(BusError("asked for by the test"), stored=fault is Fault.ANSWER_LOST)
-        return await super().publish(topic, records)
+        name = "quarantine" if topic == QUARANTINE else "publish"
+        placed: list[tuple[Partition, int]] = await self.calls.make(name, super().publish, topic, records)
+        return placed
 
     def consumer(
         self,
@@ -234,30 +198,41 @@ class FaultyBus(MemoryBus):
         on_assigned: OnAssigned | None = None,
         on_revoked: OnRevoked | None = None,
     ) -> Consumer:
-        member = super().consumer(topics, group, on_assigned=on_assigned, on_revoked=on_revoked)
-        return _FaultyConsumer(member, self.consuming)
+        return _FaultyMember(
+            self.calls, super().consumer(topics, group, on_assigned=on_assigned, on_revoked=on_revoked)
+        )
 
 
-class _FaultyConsumer(Consumer):
-    """A member whose polls fail before they are done, and whose commits fail before or after."""
+class _FaultyMember(Consumer):
+    """A member whose polls, commits and seeks fail as the port lets them."""
 
-    def __init__(self, member: Consumer, faults: Faults) -> None:
-        self._member, self._faults = member, faults
+    def __init__(self, calls: Calls, member: Consumer) -> None:
+        assert isinstance(member, Member)
+        self._calls, self._member = calls, member
 
     async def poll(self, *, max_records: int, max_wait: float) -> Batch:
-        if self._faults.next() is not None:
-            raise BusError("asked for by the test")
-        return await self._member.poll(max_records=max_records, max_wait=max_wait)
+        """Poll; a batch whose answer is lost counts as not delivered: the port passes no record over."""
+        fault = self._calls["poll"].next()
+        if fault is Fault.NOT_DONE:
+            raise self._calls.failed(fault)
+        batch = await self._member.poll(max_records=max_records, max_wait=max_wait)
+        if fault is Fault.ANSWER_LOST:
+            for partition, first in {one.partition: one.offset for one in reversed(batch.deliveries)}.items():
+                await self._member.seek(partition, first)
+            raise self._calls.failed(fault)
+        return batch
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        fault = self._faults.next()
-        if fault is not Fault.NOT_DONE:
-            await self._member.commit(offsets)
-        if fault is not None:
-            raise BusError("asked for by the test")
+        await self._calls.make("commit", self._member.commit, offsets)
 
     async def seek(self, partition: Partition, offset: int) -> None:
-        await self._member.seek(partition, offset)
+        """Seek; it fails in the one way the port knows: the partition is lost, before or after, and soon given anew."""
+        fault = self._calls["seek"].next()
+        if fault is not Fault.NOT_DONE:
+            await self._member.seek(partition, offset)
+        if fault is not None:
+            self._member._group.release(self._member.assignment() & {partition})
+            raise FencedError(f"{fault.value}, as asked for by the test: the partition went to another member")
 
     def pause(self, partition: Partition) -> None:
         self._member.pause(partition)

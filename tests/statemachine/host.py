@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from oscar_dispatcher.backends.memory import MemoryBackend
-from oscar_dispatcher.backends.port import LiveAttempt, Permit
+from oscar_dispatcher.backends.port import Backend, BackendUnavailableError, LiveAttempt, Permit
 from oscar_events.job import Job
+from tests.statemachine.faults import Calls, calls_of, let_fail
 
 
 class Host:
@@ -50,10 +51,15 @@ class Host:
 
 
 class HostBackend(MemoryBackend):
-    """What one dispatcher has of the host. As with real workers, a submit goes on when its caller is cancelled."""
+    """What one dispatcher has of the host. As with real workers, a submit goes on when its caller is cancelled.
+
+    calls: of the port.
+    """
 
     def __init__(self, host: Host) -> None:
         super().__init__()
+        self.calls = Calls(BackendUnavailableError, calls_of(Backend))
+        let_fail(self, calls_of(Backend), self.calls)
         self._host = host
         self._leading: set[asyncio.Task[bool]] = set()
         host.backends.append(self)

@@ -20,7 +20,7 @@ from oscar_events.ledger.ends import ToRecord
 from oscar_events.ledger.outbox import Waiting
 from oscar_events.ledger.positions import Position
 from tests.statemachine.dispatching import Dispatching
-from tests.statemachine.faulty import Fault
+from tests.statemachine.faults import Fault
 
 Make = Callable[[pytest.MonkeyPatch], None]
 
@@ -90,7 +90,7 @@ def a_partition_that_has_to_wait_is_forgotten_over_another(patch: pytest.MonkeyP
 
 def the_quarantine_is_away(platform: Dispatching) -> None:
     platform.time_passes(5)
-    platform.the_quarantine_fails_for_a_time(Fault.NOT_DONE, 5)
+    platform.the_bus_fails_for_a_time("quarantine", Fault.NOT_DONE, 5)
     platform.some_records_are_published(["refused"] * 3 + ["no event"] * 5 + ["event"] * 3, 2)
 
 
@@ -108,7 +108,7 @@ def the_outbox_is_cleared_before_it_is_published(patch: pytest.MonkeyPatch) -> N
 def killed_while_the_bus_is_away(platform: Dispatching) -> None:
     platform.time_passes(5)
     platform.events_are_published(1, 2)
-    platform.the_bus_fails_for_a_time(Fault.NOT_DONE, 5)
+    platform.the_bus_fails_for_a_time("publish", Fault.NOT_DONE, 5)
     platform.an_attempt_ends(0, "succeeded", 0.5)
     platform.a_dispatcher_is_killed(0, scripts_live_on=False)
 

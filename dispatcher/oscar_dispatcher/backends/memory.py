@@ -29,8 +29,8 @@ class MemoryBackend(Backend):
 
     submitted: every job that was started, in order, also those that have ended. forgotten: executions dropped.
     adopted: every attempt taken over. cancel_requests: every (execution, attempt) asked to end.
-    fail_submits: errors for the next submits, raised before anything starts. lose_answers: that many next submits
-    start the job and then raise. obey_cancel: whether cancel ends an attempt, as cancelled.
+    fail_submits: errors for the next submits, raised before anything starts.
+    obey_cancel: whether cancel ends an attempt, as cancelled.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,6 @@ class MemoryBackend(Backend):
         self.forgotten: list[str] = []
         self.cancel_requests: list[tuple[str, int]] = []
         self.fail_submits: list[Exception] = []
-        self.lose_answers = 0
         self.obey_cancel = True
         self._running: dict[str, _Running] = {}
         self._notices: asyncio.Queue[Notice | None] = asyncio.Queue(_NOTICES)
@@ -79,15 +78,14 @@ class MemoryBackend(Backend):
                 self.finish(job.execution, reason="another attempt of it was submitted")
             self._running[job.execution] = _Running(job)
             self.submitted.append(job)
-        if allowed and self.lose_answers:
-            self.lose_answers -= 1
-            raise ConnectionResetError("the answer was lost")
         return allowed
 
     async def adopt(self, attempts: Sequence[LiveAttempt]) -> None:
         self.adopted += attempts
         for one in attempts:
-            self._running.pop(one.execution, None)
+            running = self._running.get(one.execution)
+            if running is not None and running.job.attempt <= one.attempt:
+                del self._running[one.execution]
             self._notices.put_nowait(
                 Ended(one.execution, one.attempt, one.nonce, None, "the platform stopped while it ran")
             )

@@ -19,8 +19,9 @@ from oscar_events.job import Job, Report
 
 
 class BackendUnavailableError(UnavailableError):
-    """The backend cannot take the attempt now; the same submit may succeed later. Nothing of it will start.
+    """The backend cannot do it now, or did not say that it did; the same call may succeed later.
 
+    Of a submit nothing will start, unless its permit was granted: then the attempt may run, until its `Ended` comes.
     retry_after: when the whole backend asks to be left alone for so long, whatever the attempt.
     """
 
@@ -78,6 +79,8 @@ Notice = Started | Ended
 class Backend(ABC):
     """Where attempts run. An async context manager; leaving it ends what is still running, unreported.
 
+    Each call may raise BackendUnavailableError. A submit that did is over, one whose permit was granted is to be
+    adopted; every other call is made again until it is answered.
     host: from where alone it can be told that its attempts have ended; empty if from anywhere. Known once it is open.
     """
 

@@ -20,7 +20,9 @@ from oscar_events.errors import LedgerError
 from oscar_events.job import Job
 from oscar_events.ledger.port import Ledger, Unit
 from oscar_events.ledger.sqlite import SqliteLedger
+from oscar_events.progress import Progress
 from oscar_events.record import Record
+from tests.clock import Clock
 
 T = TypeVar("T")
 
@@ -76,6 +78,13 @@ class CountingBackend(MemoryBackend):
         self.peak = max(self.peak, len(self.running))
         self.peaks |= Counter(job.service for job in self.running)
         return granted
+
+
+def own_clock(progress: Progress) -> Clock:
+    """Give a part that does not run yet a clock that the test moves."""
+    progress._clock = clock = Clock()
+    progress.rest()
+    return clock
 
 
 async def records(bus: MemoryBus, topic: str) -> list[Record]:

@@ -15,9 +15,12 @@ from oscar_events.bus.port import DEADLETTER, EXECUTIONS
 from oscar_events.errors import BusError
 from oscar_events.job import FailureClass
 from oscar_events.ledger.tables import outbox
+from oscar_events.progress import STALLED_S
 from tests.contracts.ledger.making import Life, failed, service, succeeded
-from tests.unit.oscar_dispatcher.doubles import MortalLedger, records
+from tests.unit.oscar_dispatcher.doubles import MortalLedger, own_clock, records
 from tests.waiting import running, wait_until
+
+DEADLINE_S = 60.0
 
 
 @asynccontextmanager
@@ -107,3 +110,30 @@ async def test_nothing_is_lost_when_the_publisher_dies_before_the_rows_are_delet
     async with publishing(bus, life):
         await emptied(life)
     assert await told(bus, EXECUTIONS) == [held.execution] * 2
+
+
+async def test_who_is_not_answered_is_not_live_and_who_has_nothing_to_tell_is(
+    bus: MemoryBus, life: Life, uid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wake, asked, answers = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    publisher = OutboxPublisher(bus, life.ledger, wake)
+    clock, publish = own_clock(publisher.progress), bus.publish
+
+    async def when_answered(*arguments: object) -> object:
+        asked.set()
+        await answers.wait()
+        return await publish(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bus, "publish", when_answered)
+    held = await life.running(uid)
+    await life.end(held, succeeded(held))
+    async with running(publisher.run()):
+        await wait_until(asked.is_set, "the publish", DEADLINE_S)
+        clock.now += STALLED_S + 1
+        assert publisher.progress.not_live == "telling of runs that ended made no progress for 31 s"
+        answers.set()
+        await emptied(life)
+        for _ in range(2):
+            clock.now += STALLED_S + 1
+            wake.set()
+            await wait_until(lambda: not publisher.progress.not_live, "a look that finds nothing", DEADLINE_S)

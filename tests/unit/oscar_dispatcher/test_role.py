@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete
 
-from oscar_dispatcher.backends.port import LiveAttempt
+from oscar_dispatcher.backends.port import Backend, BackendUnavailableError, LiveAttempt
 from oscar_dispatcher.role import SchedulerRole
 from oscar_dispatcher.settings import DispatcherSettings
 from oscar_events import metrics
@@ -22,7 +22,9 @@ from oscar_events.ledger.roles import SCHEDULER
 from oscar_events.ledger.services import Catalogue
 from oscar_events.ledger.tables import attempts, executions, queue
 from oscar_events.ledger.tables import roles as roles_table
+from oscar_events.settings import DispatcherSection
 from tests.contracts.ledger.making import Life, file_event, service, sighting
+from tests.statemachine.faults import Calls, Fault, calls_of, let_fail
 from tests.unit.oscar_dispatcher.doubles import SITE, CountingBackend, MortalLedger, row
 from tests.waiting import running, wait_until
 
@@ -260,3 +262,25 @@ async def test_what_was_begun_on_another_host_is_left_alone_with_one_alarm_and_t
     async with holding(candidate(life, backend)):
         await wait_until(lambda: backend.adopted, "its own host to take it up")
     assert [one.attempt for one in backend.adopted] == [1]
+
+
+@pytest.mark.parametrize("settings", [DispatcherSettings(), DispatcherSection()], ids=["dispatcher", "cluster"])
+def test_as_it_is_set_a_standby_takes_over_within_ten_seconds(
+    settings: DispatcherSettings | DispatcherSection,
+) -> None:
+    pause = settings.role_ttl * tenure._ASK_AGAIN  # at worst it asked just before the role was over
+    assert settings.role_ttl + pause <= timedelta(seconds=10)
+
+
+async def test_what_a_backend_that_is_away_was_to_take_over_it_is_asked_to_again(
+    life: Life, backend: CountingBackend
+) -> None:
+    calls = Calls(BackendUnavailableError, calls_of(Backend))
+    let_fail(backend, calls_of(Backend), calls)
+    calls["adopt"].coming = [Fault.NOT_DONE, Fault.ANSWER_LOST]
+    await life.take_role()
+    uid = await life.apply(service())
+    left = await life.running(uid)
+    async with holding(candidate(life, backend)):
+        assert backend.adopted == [LiveAttempt(left.execution, left.attempt, left.nonce)] * 2
+        await reaches(life, State.PENDING, attempt=2)

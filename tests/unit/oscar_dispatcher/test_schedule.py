@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from oscar_dispatcher import schedule
-from oscar_dispatcher.backends.port import BackendUnavailableError, Permit, SubmissionRejectedError
+from oscar_dispatcher.backends.port import Backend, BackendUnavailableError, Permit, SubmissionRejectedError
 from oscar_dispatcher.flight import Attempt, Flight
 from oscar_dispatcher.revisions import Revisions
 from oscar_dispatcher.schedule import Scheduler
@@ -23,10 +23,13 @@ from oscar_events.execution import State
 from oscar_events.job import Job
 from oscar_events.ledger import ends, leases, permits
 from oscar_events.ledger.tables import attempts, events, executions, queue
+from oscar_events.progress import STALLED_S
 from tests.contracts.ledger.making import Life, file_event, run_id, service
-from tests.unit.oscar_dispatcher.doubles import SITE, CountingBackend, MortalLedger, row
+from tests.statemachine.faults import Calls, Fault, calls_of, let_fail
+from tests.unit.oscar_dispatcher.doubles import SITE, CountingBackend, MortalLedger, own_clock, row
 from tests.waiting import wait_until
 
+DEADLINE_S = 60.0
 NEVER_BY_ITSELF_S = 1000.0  # beyond every deadline: only a wake or a known time makes the scheduler look again
 
 
@@ -426,3 +429,100 @@ async def test_a_backend_that_wants_to_be_left_alone_is_asked_nothing_until_then
         clock.now += 61
         four_slots.scheduler.wake()
         await four_slots.submitted(3)
+
+
+class TestProgress:
+    """Work and no progress for 30 s is not live; without work, or room for it, there is nothing to get on with."""
+
+    @pytest.mark.parametrize("is_first", [True, False], ids=["from its first look on", "later"])
+    async def test_who_leases_nothing_though_runs_wait_and_there_is_room_is_not_live(
+        self, four_slots: Scheduling, life: Life, monkeypatch: pytest.MonkeyPatch, is_first: bool
+    ) -> None:
+        clock = own_clock(four_slots.scheduler.progress)
+        lease, looks = leases.lease, 0
+
+        def nothing(connection: object, epoch: int, shares: Sequence[object], *_: object) -> list[object]:
+            nonlocal looks
+            looks += bool(shares)
+            return []
+
+        await life.apply(service())
+        if is_first:
+            monkeypatch.setattr(leases, "lease", nothing)
+        await claim(life, 1)
+        async with four_slots.work():
+            if not is_first:
+                await four_slots.submitted(1)
+                monkeypatch.setattr(leases, "lease", nothing)
+                await claim(life, 1, "in/later")
+            four_slots.scheduler.wake()
+            await wait_until(lambda: looks > 0, "a look that is stuck", DEADLINE_S)
+            clock.now += STALLED_S + 1
+            before = looks
+            four_slots.scheduler.wake()
+            await wait_until(lambda: looks > before + 1, "a whole look after that", DEADLINE_S)
+            assert four_slots.scheduler.progress.not_live == "starting runs made no progress for 31 s"
+            monkeypatch.setattr(leases, "lease", lease)
+            four_slots.scheduler.wake()
+            await four_slots.submitted(1 if is_first else 2)
+            await wait_until(lambda: not four_slots.scheduler.progress.not_live, "progress", DEADLINE_S)
+
+    @pytest.mark.parametrize("why", ["nothing waits", "every slot is taken", "the role was not renewed", "it is later"])
+    async def test_who_has_nothing_to_lease_or_may_not_is_live(
+        self, one_slot: Scheduling, life: Life, why: str
+    ) -> None:
+        clock = own_clock(one_slot.scheduler.progress)
+        uid = await life.apply(service())
+        if why != "nothing waits":
+            await claim(life, 1)
+        if why == "every slot is taken":
+            one_slot.flight.add(Attempt("earlier", 1, uid, 1))
+        if why == "the role was not renewed":
+            one_slot.permits = [False] * 10_000
+        if why == "it is later":
+            await life.ledger.write(lambda c: c.execute(update(queue).values(not_before_at=2**50)).rowcount)
+        async with one_slot.work():
+            await wait_until(lambda: not one_slot.scheduler.progress._resting, "it to begin", DEADLINE_S)
+            for _ in range(2):
+                clock.now += STALLED_S + 1
+                assert one_slot.scheduler.progress.not_live
+                one_slot.scheduler.wake()
+                await wait_until(lambda: not one_slot.scheduler.progress.not_live, "a look", DEADLINE_S)
+
+
+async def test_an_attempt_whose_submit_was_not_answered_is_ended_by_the_backend_and_tried_again(
+    one_slot: Scheduling, life: Life
+) -> None:
+    """Once its permit is granted it may run: nobody gives its lease back, and its end may be on its way."""
+    calls = Calls(BackendUnavailableError, calls_of(Backend))
+    let_fail(one_slot.backend, calls_of(Backend), calls)
+    calls["submit"].coming = [Fault.ANSWER_LOST]
+    calls["adopt"].coming = [Fault.NOT_DONE, Fault.ANSWER_LOST]
+    uid = await life.apply(service(retry={"backoff": 0.01}))
+    event = file_event()
+    await life.claim(event)
+    async with one_slot.work():
+        await wait_until(lambda: len(one_slot.backend.submitted) == 2, "the second attempt", DEADLINE_S)
+        await wait_until(lambda: len(one_slot.backend.adopted) == 2, "an answered adoption", DEADLINE_S)
+        await one_slot.finish_all(1)
+    assert {(one.execution, one.attempt) for one in one_slot.backend.adopted} == {(run_id(uid, event), 1)}
+    assert await life.state(run_id(uid, event)) is State.SUCCEEDED
+
+
+async def test_a_run_that_ended_before_its_submit_was_found_unanswered_has_that_end(
+    one_slot: Scheduling, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = CountingBackend.submit
+
+    async def ends_and_says_nothing(backend: CountingBackend, job: Job, permit: Permit) -> bool:
+        await submit(backend, job, permit)
+        backend.finish(job.execution)
+        raise BackendUnavailableError("the answer was lost")
+
+    monkeypatch.setattr(CountingBackend, "submit", ends_and_says_nothing)
+    uid = await life.apply(service())
+    event = file_event()
+    await life.claim(event)
+    async with one_slot.work():
+        await one_slot.reaches(run_id(uid, event), State.SUCCEEDED)
+    assert len(one_slot.backend.submitted) == 1

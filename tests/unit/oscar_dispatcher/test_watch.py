@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from oscar_dispatcher import watch
-from oscar_dispatcher.backends.port import Ended, Started
+from oscar_dispatcher.backends.port import Backend, BackendUnavailableError, Ended, Started
 from oscar_dispatcher.flight import Attempt, Flight
 from oscar_dispatcher.jobs import build_job
 from oscar_dispatcher.revisions import Revisions
@@ -21,11 +22,16 @@ from oscar_events.errors import FencedError
 from oscar_events.execution import State
 from oscar_events.job import FailureClass
 from oscar_events.ledger import ends
+from oscar_events.ledger.ends import ToRecord
 from oscar_events.ledger.leases import Leased
 from oscar_events.ledger.tables import attempts, executions, outbox
+from oscar_events.progress import STALLED_S
 from tests.contracts.ledger.making import Life, failed, file_event, service, succeeded
-from tests.unit.oscar_dispatcher.doubles import SITE, CountingBackend, MortalLedger, row
+from tests.statemachine.faults import Calls, Fault, calls_of, let_fail
+from tests.unit.oscar_dispatcher.doubles import SITE, CountingBackend, MortalLedger, own_clock, row
 from tests.waiting import running, wait_until
+
+DEADLINE_S = 60.0
 
 
 class Watching:
@@ -256,3 +262,63 @@ async def test_a_line_about_a_run_names_it_as_execution(scene: Watching) -> None
     assert [(line["execution"], line["attempt"]) for line in lines if "not in flight" in line["event"]] == [
         (held.execution, held.attempt)
     ]
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["from the first on", "later"])
+async def test_who_cannot_record_an_end_is_not_live_and_who_has_none_to_record_is(
+    scene: Watching, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    clock, cancels, looks = own_clock(scene.watch.progress), ends.cancels, 0
+
+    def counted(connection: Connection) -> list[tuple[str, int]]:
+        nonlocal looks
+        looks += 1
+        return cancels(connection)
+
+    async def looked() -> None:
+        """Return once the watch has looked for cancels, and gone on."""
+        before = looks
+        for later in (before, before + 1):
+            scene.watch.wake()
+            await wait_until(lambda later=later: looks > later, "looks for cancels", DEADLINE_S)  # type: ignore[misc]
+
+    monkeypatch.setattr(ends, "cancels", counted)
+    held = await scene.submit()
+    answers = asyncio.Event()
+    write_ends = scene.watch._write_ends
+
+    async def when_answered(epoch: int, wanted: Sequence[ToRecord]) -> list[State | Exception | None]:
+        await answers.wait()
+        return await write_ends(epoch, wanted)
+
+    monkeypatch.setattr(scene.watch, "_write_ends", when_answered)
+    if is_first:
+        scene.backend.finish(held.execution, succeeded(held))
+    async with scene.work():
+        if not is_first:
+            clock.now += STALLED_S + 1
+            await looked()
+            assert scene.watch.progress.not_live == ""
+            scene.backend.finish(held.execution, succeeded(held))
+        await wait_until(lambda: scene.watch._unrecorded, "the end to be heard of", DEADLINE_S)
+        clock.now += STALLED_S + 1
+        await looked()
+        assert scene.watch.progress.not_live == "recording what became of runs made no progress for 31 s"
+        answers.set()
+        await scene.landed()
+        await wait_until(lambda: not scene.watch.progress.not_live, "progress", DEADLINE_S)
+
+
+async def test_what_a_backend_that_is_away_was_to_forget_or_to_cancel_it_is_asked_again(scene: Watching) -> None:
+    calls = Calls(BackendUnavailableError, calls_of(Backend))
+    let_fail(scene.backend, calls_of(Backend), calls)
+    for name in ("cancel", "forget"):
+        calls[name].coming = [Fault.NOT_DONE, Fault.ANSWER_LOST]
+    held = await scene.submit()
+    async with scene.work():
+        await scene.life.ledger.write(lambda c: ends.cancel(c, held.execution, "a person's wish"))
+        scene.watch.wake()
+        await wait_until(lambda: len(scene.backend.forgotten) == 2, "the run to be forgotten", DEADLINE_S)
+        await scene.landed()
+    assert len(scene.backend.cancel_requests) >= 2
+    assert await scene.life.state(held.execution) is State.CANCELLED
