@@ -269,6 +269,24 @@ async def test_a_deadlock_is_repeated_until_both_are_through(upgraded: str) -> N
         assert sums == [2, 2]
 
 
+@pytest.mark.parametrize("state", ["40P01", "40001"])
+async def test_a_unit_that_the_server_undid_for_another_is_repeated(upgraded: str, state: str) -> None:
+    tried = 0
+
+    def unit(connection: Connection) -> int:
+        nonlocal tried
+        tried += 1
+        connection.execute(text("INSERT INTO numbers VALUES (1)"))
+        if tried == 1:
+            connection.execute(text(f"DO $$ BEGIN RAISE 'asked for by the test' USING ERRCODE = '{state}'; END $$"))
+        return tried
+
+    async with PostgresLedger(settings(upgraded)) as ledger:
+        await ledger.write(lambda c: c.execute(text("CREATE TABLE numbers (number integer)")).close())
+        assert await ledger.write(unit) == 2
+        assert await ledger.read(lambda c: c.execute(text("SELECT count(*) FROM numbers")).scalar_one()) == 1
+
+
 async def test_what_is_queued_or_cancelled_elsewhere_wakes_whoever_listens(
     postgres: PostgresServer, upgraded: str
 ) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from tests.acceptance.platform import until
 from tests.testbed.bound import start_bound
+from tests.testbed.builds import CannotBuildError
+from tests.testbed.fixtures import _need
 
 # A test run in short: it starts a server, sees that it is up, and is killed before any fixture ends.
 KILLED_RUN = """\
@@ -74,3 +76,24 @@ def is_running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_bytes().rpartition(b") ")[2][:1] != b"Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("true", pytest.fail.Exception), (None, pytest.skip.Exception)], ids=["in CI", "elsewhere"]
+)
+def test_a_server_that_cannot_be_had_fails_in_ci_and_skips_elsewhere_with_the_reason(
+    ci: str | None, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> Path:
+        raise CannotBuildError("there is no compiler")
+
+    monkeypatch.delenv("CI", raising=False)
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="there is no compiler") as found:
+        _need(build)
+    assert found.type is outcome
+
+
+def test_a_server_that_can_be_had_is(tmp_path: Path) -> None:
+    assert _need(lambda: tmp_path) == tmp_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Connection, delete, select, update
@@ -213,6 +213,32 @@ class EndsContract:
         await life.end(held, None, RetrySettings(), "the platform stopped while it ran")
         run = await life.ledger.read(lambda c: runs.show(c, held.execution))
         assert run["attempts"][0]["started_at"] == "1970-01-01T00:00:01.500Z"
+
+    async def test_how_long_it_is_tried_counts_from_the_first_submit_and_not_from_the_claim(self, life: Life) -> None:
+        await life.take_role()
+        uid = await life.apply(service())
+        event = file_event()
+        await life.claim(event)
+        await self._age(life, run_id(uid, event), "created_at")
+        (held,) = await life.lease(uid)
+        assert await life.submit(held)
+        a_day = RetrySettings(max_age=timedelta(days=1), backoff=timedelta(0))
+        assert await life.end(held, None, a_day) is State.PENDING
+        await self._age(life, held.execution, "first_submit_at")
+        (again,) = await life.lease(uid)
+        assert await life.submit(again)
+        assert await life.end(again, None, a_day) is State.DEAD, "the second submit does not count anew"
+        run = await life.ledger.read(lambda c: runs.show(c, held.execution))
+        since = datetime.now(UTC) - timedelta(days=2)
+        tried = {f"{since - timedelta(minutes=ago):%Y-%m-%d %H:%M}" for ago in range(10)}
+        assert run["reason"] in {f"no report; tried since {day} UTC, longer than 1 day, 0:00:00" for day in tried}
+
+    async def _age(self, life: Life, execution: str, column: str) -> None:
+        """Make it two days older."""
+        aged = {column: executions.c[column] - 2 * 24 * 3_600_000}
+        await life.ledger.write(
+            lambda c: c.execute(update(executions).where(executions.c.id == execution).values(**aged)).rowcount
+        )
 
     async def test_the_users_failure_is_a_dead_letter_at_once(self, life: Life) -> None:
         await life.take_role()

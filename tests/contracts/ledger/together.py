@@ -99,6 +99,7 @@ class TogetherContract:
         await life.apply(service("a"))
         await life.apply(service("b", out="pics/b"))
         made: set[str] = set()
+        tries: list[Catalogue] = []
         for number in range(1, self.ROUNDS + 1):
             fresh = [file_event() for _ in range(30)]
             made |= {event.id for event in fresh}
@@ -106,10 +107,16 @@ class TogetherContract:
             async def claim(last: int, batch: list[StorageEvent]) -> None:
                 seen, catalogue = [sighting(event) for event in batch], Catalogue()
                 read = [Position("t", partition, last) for partition in chance.sample(range(4), 4)]
-                await life.ledger.write(lambda c: claims.claim(c, catalogue, seen, read))
+
+                def unit(connection: Connection) -> None:
+                    tries.append(catalogue)
+                    claims.claim(connection, catalogue, seen, read)
+
+                await life.ledger.write(unit)
 
             batches = [chance.sample(fresh, chance.randint(15, 30)) for _ in range(5)]
             await asyncio.gather(*(claim(number, batch) for batch in [*batches, fresh]))
+        assert len(tries) == 6 * self.ROUNDS, "none was repeated: no two ever waited for each other"
         assert await life.count(executions) == 2 * len(made)
         assert await life.count(queue) == 2 * len(made)
         assert await life.count(events) == len(made)
