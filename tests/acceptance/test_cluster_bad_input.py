@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from miniopy_async.minioadmin import MinioAdmin
 from oscar_events.bus.port import EVENTS
 from oscar_events.settings import KafkaSettings
 from tests.acceptance.cluster import Cluster, RunningComponent, running_cluster
-from tests.acceptance.platform import until
+from tests.acceptance.platform import COPY, until
+from tests.acceptance.test_cluster import upload
 from tests.testbed.kafka import KafkaCluster
 from tests.testbed.minio import ACCESS_KEY, SECRET_KEY, MinioServer
 from tests.testbed.postgres import PostgresServer
@@ -187,8 +189,7 @@ def test_a_store_that_is_away_wrong_keys_missing_rights_and_a_missing_bucket_are
     assert "there is no such bucket; make it first" in operator.told(3, "backfill", "lost")
     assert "bucket nowhere" in operator.told(1, "doctor")
 
-    user = _user_without_rights(minio)
-    keys = {"access_key": user, "secret_key": CANARY}
+    keys = _user_without_rights(minio, "without-rights")
     operator.mistaken(lambda file: file["storage_providers"]["minio"]["default"].update(keys))
     operator.mistaken(lambda file: file["sources"].update(heard={"type": "minio_listen", "provider": "minio.default"}))
     missing = "give it a policy that allows s3:"
@@ -214,15 +215,80 @@ def test_a_store_that_is_away_wrong_keys_missing_rights_and_a_missing_bucket_are
     assert "does not tell its time" in operator.told(5, "apply", operator.cluster.data.with_name("copy.yaml"))
 
 
-def _user_without_rights(minio: MinioServer) -> str:
+def test_what_came_while_password_rights_or_bucket_were_wrong_runs_once_they_are_mended(
+    operator: Operator, minio: MinioServer, new_bucket: Callable[[str], str]
+) -> None:
+    """Nothing is uploaded or told a second time. untold: found by listings alone; told: by its notification alone."""
+    cluster, untold, told = operator.cluster, new_bucket("untold"), new_bucket("told")
+    missing = f"{untold}-made-later"
+    service = {
+        "name": "listed",
+        "image": "docker.io/library/busybox",
+        "script": COPY,
+        "input": [{"storage_provider": "minio.default", "path": f"{untold}/in"}],
+        "output": [{"storage_provider": "minio.default", "path": f"{missing}/out"}],
+        "dispatch": {"retry": {"backoff": 0.1}},
+    }
+    file = cluster.data.with_name("listed.yaml")
+    file.write_text(json.dumps(service))
+    assert cluster.ask("apply", file).returncode == 0
+    assert cluster.apply("told", COPY, told, reconcile=False, retry={"backoff": 0.1}).returncode == 0
+    keys = _user_without_rights(minio, "without-rights-at-first")
+    operator.mistaken(lambda file: file["storage_providers"]["minio"]["default"].update(keys))
+    operator.mistaken(lambda file: file["reconcile"].update(every="1s", min_age="1s"))
+
+    def come(name: str, trouble: str) -> None:
+        """Start the cluster; have one come by each road, and see that it cannot be run."""
+        for component in ("ingest", "dispatcher"):
+            cluster.start(component).await_ready()
+        ingest = len(cluster.running) - 2
+        minio.client.put(untold, f"in/{name}".encode(), b"content")
+        upload(cluster, minio, told, f"in/{name}", ingest)
+        until(
+            lambda: trouble in cluster.running[ingest].ready()[1]["troubles"].get("buckets", ""), f"it says {trouble}"
+        )
+        until(lambda: tried("told", f"in/{name}"), f"what was told of is tried again; {cluster.running[-1].log}")
+
+    def tried(service: str, key: str) -> bool:
+        """Return whether a run is tried again, without success so far."""
+        runs = [run for run in cluster.runs("--service", service) if run["key"] == key]
+        assert all(run["state"] not in ("succeeded", "dead") for run in runs), runs
+        return any(run["attempt"] > 1 for run in runs)
+
+    operator.mistaken(lambda file: file["storage_providers"]["minio"]["default"].update(secret_key=f"not-{CANARY}"))
+    come("password.txt", "the store refuses the keys")
+    assert [one.stop() for one in cluster.running] == [0, 0]
+    operator.mistaken(lambda file: file["storage_providers"]["minio"]["default"].update(keys))
+    come("rights.txt", "give it a policy that allows s3:ListBucket")
+    assert cluster.runs("--service", "listed") == []
+
+    names = ("password.txt", "rights.txt")
+    _administer(minio, lambda admin: admin.attach_policy(["readwrite"], keys["access_key"]))
+    until(lambda: all(minio.client.get(told, f"out/{name}".encode()) for name in names), "what was told of has run")
+    until(lambda: all(tried("listed", f"in/{name}") for name in names), "the others lack their bucket only")
+    minio.client.make_bucket(missing)
+    until(lambda: minio.client.keys(missing) == [f"out/{name}" for name in names], "what nobody told of has run")
+    until(lambda: len(cluster.runs("--state", "succeeded")) == 4, "all have succeeded")
+    runs = Counter((run["service"], run["key"]) for run in cluster.runs())
+    assert runs == {(service, f"in/{name}"): 1 for service in ("listed", "told") for name in names}
+    for component in cluster.running:
+        _tells_no_secret(component.log.read_text())
+
+
+def _user_without_rights(minio: MinioServer, user: str) -> dict[str, str]:
+    """Make a user who may nothing; return its keys, as a provider names them."""
+    _administer(minio, lambda admin: admin.user_add(user, CANARY))
+    return {"access_key": user, "secret_key": CANARY}
+
+
+def _administer(minio: MinioServer, do: Callable[[MinioAdmin], Awaitable[object]]) -> None:
     admin = MinioAdmin(
         f"127.0.0.1:{minio.port}", StaticProvider(ACCESS_KEY, SECRET_KEY), region="us-east-1", secure=False
     )
 
-    async def make() -> None:
-        await admin.user_add("without-rights", CANARY)
+    async def administering() -> None:
+        await do(admin)
         assert admin._session is not None
         await admin._session.close()
 
-    asyncio.run(make())
-    return "without-rights"
+    asyncio.run(administering())
