@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from oscar_events.settings import KafkaSettings
-from tests.acceptance.cluster import Cluster, running_cluster
+from tests.acceptance.cluster import TOKEN, Cluster, RunningComponent, running_cluster
 from tests.acceptance.platform import COPY, oscar_events, until
 from tests.testbed.minio import MinioServer
 from tests.testbed.postgres import PostgresServer
@@ -31,26 +32,47 @@ def prepared(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def notification(bucket: str, key: str, etag: str, size: int) -> bytes:
-    """Return what MinIO would send of an object that was put."""
+def notification(bucket: str, key: str, etag: str, size: int, modified: datetime | None = None) -> bytes:
+    """Return what MinIO would send of an object that was put. modified: as a listing tells it, where there is one."""
+    nanoseconds = id(key) if modified is None else round(modified.timestamp() * 1000) * 10**6
     record = {
         "eventVersion": "2.0",
         "eventSource": "minio:s3",
         "eventName": "s3:ObjectCreated:Put",
-        "eventTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "eventTime": (modified or datetime.now(UTC)).isoformat().replace("+00:00", "Z"),
         "s3": {
             "bucket": {"name": bucket},
-            "object": {"key": key.replace("/", "%2F"), "size": size, "eTag": etag, "sequencer": f"{id(key):016X}"},
+            "object": {"key": key.replace("/", "%2F"), "size": size, "eTag": etag, "sequencer": f"{nanoseconds:016X}"},
         },
     }
     return json.dumps({"EventName": "s3:ObjectCreated:Put", "Key": f"{bucket}/{key}", "Records": [record]}).encode()
 
 
+def put(minio: MinioServer, bucket: str, key: str, content: bytes = b"content") -> bytes:
+    """Put an object; return what MinIO would send of it: to a listing the same event, however late that comes."""
+    now = datetime.now(UTC)
+    modified = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    etag = minio.client.put(bucket, key.encode(), content, modified).etag
+    return notification(bucket, key, etag, len(content), modified)
+
+
 def upload(cluster: Cluster, minio: MinioServer, bucket: str, key: str, ingest: int = 0) -> None:
     """Put an object, and tell one ingest of it."""
-    etag = minio.client.put(bucket, key.encode(), b"content").etag
-    status, answer = cluster.running[ingest].post(notification(bucket, key, etag, 7))
+    status, answer = cluster.running[ingest].post(put(minio, bucket, key))
     assert (status, answer["accepted"]) == (202, 1)
+
+
+def begun_request(ingest: RunningComponent, body: bytes) -> socket.socket:
+    """Send a notification's head; return the connection once the ingest has asked for the body, which is to come."""
+    connection = socket.create_connection(("127.0.0.1", ingest.port), 60)
+    head = ("POST /ingest/test HTTP/1.1", "Host: ingest", f"Authorization: Bearer {TOKEN}", "Expect: 100-continue")
+    connection.sendall("\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode())
+    asked = b""
+    while not asked.endswith(b"\r\n\r\n"):
+        asked += (received := connection.recv(1))
+        assert received, "it hung up"
+    assert asked.split()[1] == b"100", asked
+    return connection
 
 
 def test_an_upload_runs_once_with_two_of_each_and_commands_tell_of_it(
@@ -65,8 +87,7 @@ def test_an_upload_runs_once_with_two_of_each_and_commands_tell_of_it(
     for number in range(8):
         upload(prepared, minio, bucket, f"in/{number}.txt", ingest=number % 2)
     # The same again, by the other road: nothing.
-    etag = minio.client.put(bucket, b"in/twice.txt", b"content").etag
-    body = notification(bucket, "in/twice.txt", etag, 7)
+    body = put(minio, bucket, "in/twice.txt")
     assert [component.post(body)[0] for component in components[:2]] == [202, 202]
     wanted = sorted(f"out/{name}.txt" for name in [*map(str, range(8)), "twice"])
     until(
@@ -125,6 +146,33 @@ def test_a_dispatcher_lets_its_script_finish_and_a_second_signal_does_not(
     go_on.touch()
     prepared.start("dispatcher").await_ready()
     until(lambda: minio.client.get(bucket, b"out/b.txt"), "what was cut off ran again")
+
+
+def test_an_ingest_that_stops_answers_what_is_under_way_refuses_the_rest_and_loses_nothing_it_acknowledged(
+    prepared: Cluster, minio: MinioServer, new_bucket: Callable[[str], str]
+) -> None:
+    bucket = new_bucket("stopping")
+    ingest, dispatcher = prepared.start("ingest"), prepared.start("dispatcher")
+    assert prepared.apply("copy", COPY, bucket).returncode == 0
+    for component in (ingest, dispatcher):
+        component.await_ready()
+
+    bodies = [put(minio, bucket, f"in/{number}.txt") for number in range(8)]
+    under_way = [begun_request(ingest, body) for body in bodies]
+    ingest.process.send_signal(signal.SIGTERM)
+    until(lambda: ingest.ready()[0] == 503, "it says that it stops")
+    status, answer = ingest.post(put(minio, bucket, "in/refused.txt"))
+    assert (status, answer["error"]) == (503, "the platform is stopping; send it again")
+    for connection, rest in zip(under_way, bodies, strict=True):
+        connection.sendall(rest)
+    for connection in under_way:
+        with connection, connection.makefile("rb") as answered:
+            assert answered.readline().split()[1] == b"202"
+    assert ingest.process.wait(60) == 0
+    wanted = [f"out/{number}.txt" for number in range(8)]
+    until(lambda: [key for key in minio.client.keys(bucket) if key.startswith("out/")] == wanted, "all results")
+    until(lambda: {run["state"] for run in prepared.runs()} == {"succeeded"}, "the ends are written down")
+    assert len(prepared.runs()) == 8
 
 
 def test_a_database_that_is_away_is_waited_for_and_readiness_says_so(

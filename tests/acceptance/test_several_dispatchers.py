@@ -91,7 +91,7 @@ def test_a_standby_takes_over_from_a_scheduler_that_was_killed_and_its_script_is
 
 
 def test_a_scheduler_that_slept_is_fenced_and_stands_by_from_then_on(scene: Scene) -> None:
-    """Its worker and script sleep as well, wake with it, and are dead or refused."""
+    """Its worker and script do not sleep: they live until they are fenced."""
     os.kill(scene.scheduler.process.pid, signal.SIGSTOP)
     try:
         until(lambda: holds_the_role(scene.standby), "the standby schedules")
