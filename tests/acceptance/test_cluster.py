@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,7 @@ def prepared(cluster: Cluster) -> Cluster:
 
 def notification(bucket: str, key: str, etag: str, size: int, modified: datetime | None = None) -> bytes:
     """Return what MinIO would send of an object that was put. modified: as a listing tells it, where there is one."""
-    nanoseconds = id(key) if modified is None else round(modified.timestamp() * 1000) * 10**6
+    nanoseconds = time.time_ns() if modified is None else round(modified.timestamp() * 1000) * 10**6
     record = {
         "eventVersion": "2.0",
         "eventSource": "minio:s3",
