@@ -8,6 +8,7 @@ Not here: who sends (test_webhook.py).
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -84,6 +85,8 @@ async def serve(directory: DataDirectory, settings: KafkaSettings | None) -> Non
             server = uvicorn.Server(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None))
             servers.append(server)
             tasks.create_task(server.serve(sockets=[listener]))
+        gc.collect()
+        gc.freeze()  # as a component of a cluster does
         print(flush=True)
         await asyncio.to_thread(sys.stdin.read)
         for server in servers:
